@@ -1,0 +1,57 @@
+"""Everything Outrider raises on purpose.
+
+    OutriderError                what a user did or asked for cannot be done; the message is one line
+    ├── ConfigError              an unknown or invalid option, flag, config key or sampling value
+    ├── UnknownReferenceError         a model, drafter or file name that leads nowhere
+    ├── DownloadError            a download that failed, was cut short or did not match its checksum
+    ├── CheckpointError          a model file that is missing parts, truncated, corrupt or not supported
+    ├── VocabularyError          two models, or a model and a drafter, that do not speak the same tokens
+    ├── RequestError             a prompt or request that this model cannot serve
+    └── CacheFullError           no room left in the key-value cache
+
+The command line prints the message and exits with 2; a traceback is shown only with `--debug`.
+An `AssertionError` or any other exception is a fault of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OutriderError(Exception):
+    """Base of every error that a user can mend; its message is one line."""
+
+
+class ConfigError(OutriderError):
+    """An unknown or invalid option, flag, config key or sampling value."""
+
+
+class UnknownReferenceError(OutriderError):
+    """A model, drafter or file name that leads nowhere."""
+
+
+class DownloadError(OutriderError):
+    """A download that failed, was cut short or did not match its checksum."""
+
+
+class CheckpointError(OutriderError):
+    """A model file that is missing parts, truncated, corrupt or not supported."""
+
+
+class VocabularyError(OutriderError):
+    """Two models, or a model and a drafter, that do not speak the same tokens."""
+
+
+class RequestError(OutriderError):
+    """A prompt or request that this model cannot serve."""
+
+
+class CacheFullError(OutriderError):
+    """No room left in the key-value cache."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` for the nearest known word, or the empty string."""
+    near = difflib.get_close_matches(word.replace("-", "_"), list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{near[0]}'?)" if near else ""
