@@ -1,0 +1,68 @@
+"""`Stats`: the counts and times of decoding, with the words of the glossary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts of one sequence or of many added up; times in seconds.
+
+    A round is one verification of one sequence, prefill not counted; `emitted` are the tokens those rounds gave, the
+    first token of each sequence (which prefill gives) not counted. `accepted_at_depth[d]` counts accepted nodes at
+    depth d + 1; `accepted_by_source` accepted nodes by drafter name.
+    """
+
+    rounds: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    emitted: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    accepted_at_depth: list[int] = field(default_factory=list)
+    accepted_by_source: dict[str, int] = field(default_factory=dict)
+    draft_s: float = 0.0
+    target_s: float = 0.0
+    verify_s: float = 0.0
+    host_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+    @property
+    def tokens_per_round(self) -> float:
+        """What papers call acceptance length or tau, the bonus included."""
+        return self.emitted / self.rounds if self.rounds else 0.0
+
+    @property
+    def accept_rate(self) -> float:
+        """Accepted over drafted nodes: depends on how much was drafted."""
+        return self.accepted / self.drafted if self.drafted else 0.0
+
+    @property
+    def tok_s(self) -> float:
+        """Decoding speed: tokens after the first over the time since it."""
+        return self.emitted / self.decode_s if self.decode_s else 0.0
+
+    def count_accepted(self, depth: int, sources: list[str]) -> None:
+        self.accepted += 1
+        if len(self.accepted_at_depth) < depth:
+            self.accepted_at_depth.extend([0] * (depth - len(self.accepted_at_depth)))
+        self.accepted_at_depth[depth - 1] += 1
+        for name in sources:
+            self.accepted_by_source[name] = self.accepted_by_source.get(name, 0) + 1
+
+    def add(self, other: Stats) -> None:
+        """Adds `other`'s counts and times to these."""
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for depth, count in enumerate(other.accepted_at_depth):
+            if depth == len(self.accepted_at_depth):
+                self.accepted_at_depth.append(0)
+            self.accepted_at_depth[depth] += count
+        for name, count in other.accepted_by_source.items():
+            self.accepted_by_source[name] = self.accepted_by_source.get(name, 0) + count
+
+
+_SUMMED = ("rounds", "drafted", "accepted", "emitted", "prompt_tokens", "cached_tokens", "draft_s", "target_s",
+           "verify_s", "host_s", "prefill_s", "decode_s")

@@ -1,0 +1,145 @@
+"""Draft trees: what a drafter proposes, on the host as lists and on the device as one padded batch.
+
+    anchor ─┬─ 0 ─┬─ 1        token_N  = the drafted ids
+            │     └─ 2        parent_N = (-1, 0, 0, -1): parents before children, -1 is the anchor,
+            └─ 3                         the last committed token, which is no node
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+ANCHOR = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a drafter may propose this round; zero nodes is a normal answer.
+
+    `depth` bounds the longest path, `min_survival` the expected survival below which a node is not worth drafting.
+    """
+
+    nodes: int
+    depth: int
+    min_survival: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.nodes > 0 and self.depth > 0
+
+
+@dataclass(frozen=True, slots=True)
+class DraftTree:
+    """N drafted tokens. Siblings carry different tokens.
+
+    `source_N` is a bit set of the drafters that proposed a node (bit i: the i-th of a mixture), `score_N` the expected
+    survival of a node, path included. Both may be empty: source 1 and score 1 for all.
+    """
+
+    token_N: Sequence[int] = ()
+    parent_N: Sequence[int] = ()
+    source_N: Sequence[int] = ()
+    score_N: Sequence[float] = ()
+
+    @classmethod
+    def chain(cls, token_N: Sequence[int], score_N: Sequence[float] = ()) -> DraftTree:
+        """A path hanging from the anchor."""
+        return cls(token_N, range(-1, len(token_N) - 1), (), score_N)
+
+    def __len__(self) -> int:
+        return len(self.token_N)
+
+    def source(self, node: int) -> int:
+        return self.source_N[node] if self.source_N else 1
+
+    def score(self, node: int) -> float:
+        return self.score_N[node] if self.score_N else 1.0
+
+    def depths(self) -> list[int]:
+        """1 for the anchor's children, and so on."""
+        depth_N: list[int] = []
+        for parent in self.parent_N:
+            depth_N.append(1 if parent == ANCHOR else depth_N[parent] + 1)
+        return depth_N
+
+    def path_to(self, node: int) -> list[int]:
+        """Node indices from the root to `node`, itself included."""
+        path = []
+        while node != ANCHOR:
+            path.append(node)
+            node = self.parent_N[node]
+        return path[::-1]
+
+    def check(self, budget: Budget | None = None) -> None:
+        """AssertionError where an invariant or the budget is broken (contract tests call this)."""
+        size = len(self.token_N)
+        assert len(self.parent_N) == size, "one parent a node"
+        assert len(self.source_N) in (0, size) and len(self.score_N) in (0, size), "source and score: all or none"
+        assert all(ANCHOR <= parent < node for node, parent in enumerate(self.parent_N)), "parents before children"
+        edges = set(zip(self.parent_N, self.token_N, strict=True))
+        assert len(edges) == size, "siblings carry different tokens"
+        if budget is not None:
+            assert size <= budget.nodes, f"{size} nodes over a budget of {budget.nodes}"
+            assert max(self.depths(), default=0) <= budget.depth, f"deeper than {budget.depth}"
+
+
+EMPTY_TREE = DraftTree()
+WIDTHS = (0, 1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+def width_bucket(count: int) -> int:
+    """The smallest padded width that holds `count` nodes, so that shapes repeat from round to round."""
+    return next((width for width in WIDTHS if width >= count), -(-count // 64) * 64)
+
+
+@dataclass(frozen=True)
+class DraftBatch:
+    """The trees of B sequences, padded to one width.
+
+    Shapes: token_BN, parent_BN, depth_BN int64 [B, N]; count_B int64 [B]. Padding has token -1, parent -2, depth 0.
+    `max_depth` and `counts` are known to the host without asking the device.
+    """
+
+    token_BN: Tensor
+    parent_BN: Tensor
+    depth_BN: Tensor
+    count_B: Tensor
+    counts: tuple[int, ...]
+    max_depth: int
+    host_trees: tuple[DraftTree, ...] | None = None
+
+    @classmethod
+    def of(cls, trees: Sequence[DraftTree], device: torch.device) -> DraftBatch:
+        """Pads host trees into the bucket of the largest."""
+        counts = tuple(len(tree) for tree in trees)
+        width = width_bucket(max(counts, default=0))
+        depths = [tree.depths() for tree in trees]
+
+        def padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+            full = [[*row, *[fill] * (width - len(row))] for row in rows]
+            return torch.tensor(full, dtype=torch.int64, device=device).view(len(rows), width)
+
+        return cls(
+            token_BN=padded([tree.token_N for tree in trees], -1),
+            parent_BN=padded([tree.parent_N for tree in trees], -2),
+            depth_BN=padded(depths, 0),
+            count_B=torch.tensor(counts, dtype=torch.int64, device=device),
+            counts=counts,
+            max_depth=max((max(depth, default=0) for depth in depths), default=0),
+            host_trees=tuple(trees),
+        )
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @cached_property
+    def trees(self) -> tuple[DraftTree, ...]:
+        """List views, for the host; reads the device where the batch was made there."""
+        if self.host_trees is not None:
+            return self.host_trees
+        token, parent = self.token_BN.tolist(), self.parent_BN.tolist()
+        return tuple(DraftTree(token[row][:n], parent[row][:n]) for row, n in enumerate(self.counts))

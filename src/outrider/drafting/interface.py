@@ -1,0 +1,142 @@
+"""The one interface behind which every drafter stands.
+
+    start(context) ──> state              a sequence begins; only its first token is known
+    commit(states, commits)               tokens it gained, from prefill or a verified round, in order
+    propose(states, budgets) ──> drafts   a tree for each, hanging from the last committed token (the anchor)
+    finish(state)                         the sequence is over
+
+A state is a pure function of its sequence's context and commits; what is learnt across sequences lives in `memory`.
+Proposals may read anything, the keyed noise included: the target alone decides what is emitted.
+`HostDrafter` is the short form for drafters that think in lists, one sequence at a time.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from outrider.core.commit import Commit
+from outrider.core.noise import NoiseKey
+from outrider.core.sampling import Sampling
+from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceContext:
+    """What is known of a sequence when it starts.
+
+    `token` is its first token; every other token comes through commits. `prediction` is text the user expects, already
+    tokenised, for drafters that copy. `scope` names whose memory may be read and written.
+    """
+
+    token: int
+    sampling: Sampling = field(default_factory=Sampling)
+    noise: NoiseKey = field(default_factory=lambda: NoiseKey(0))
+    prediction: tuple[int, ...] = ()
+    scope: str = ""
+
+
+class TargetView(Protocol):
+    """What a drafter may know of its target."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def num_layers(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the vocabulary; drafters with tokens of their own compare it."""
+
+    def embed(self, token_T: Tensor) -> Tensor:
+        """Embedding rows [T, D], as the target's first layer sees them."""
+
+    def head(self, hidden_TD: Tensor) -> Tensor:
+        """Logits [T, V] of final hidden states (after the last norm)."""
+
+
+class Memory(Protocol):
+    """What a drafter has learnt across sequences."""
+
+    frozen: bool
+
+    def save(self, path: Path) -> None: ...
+    def load(self, path: Path) -> None: ...
+
+
+class Drafter(ABC, Generic[State]):
+    """A drafter, batched over sequences.
+
+    Subclasses name a frozen dataclass `Config`: its fields are the drafter's options everywhere. `taps` are the target
+    layers whose outputs it wants with each commit (0-based; the residual stream behind that layer, before any norm),
+    `candidates` how many of the target's best next tokens it wants for every verified row.
+    """
+
+    Config: ClassVar[type[Any]]
+    taps: tuple[int, ...] = ()
+    candidates: int = 0
+    memory: Memory | None = None
+
+    def __init__(self, config: Any, target: TargetView) -> None:
+        self.config = config
+        self.target = target
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the bits in `DraftTree.source_N`, lowest first."""
+        return (type(self).__module__.rpartition(".")[2],)
+
+    @abstractmethod
+    def start(self, context: SequenceContext) -> State:
+        """The state of a sequence that begins with `context.token`."""
+
+    @abstractmethod
+    def commit(self, states: Sequence[State], commits: Sequence[Commit]) -> None:
+        """Take note of tokens gained. May lag: work is best done when a proposal is wanted."""
+
+    @abstractmethod
+    def propose(self, states: Sequence[State], budgets: Sequence[Budget]) -> DraftBatch:
+        """A tree for every state, within its budget; an empty budget gets the empty tree."""
+
+    def fork(self, state: State) -> State:
+        """An independent copy, for a second sequence with the same past."""
+        return copy.deepcopy(state)
+
+    def finish(self, state: State) -> None:
+        """The sequence is over, at whatever point: give back what it held."""
+
+    def close(self) -> None:
+        """No more sequences."""
+
+
+class HostDrafter(Drafter[State]):
+    """A drafter that works on the host, one sequence at a time: write `start`, `observe` and `draft`."""
+
+    @abstractmethod
+    def observe(self, state: State, commit: Commit) -> None:
+        """One sequence has gained `commit.token_n`."""
+
+    @abstractmethod
+    def draft(self, state: State, budget: Budget) -> DraftTree:
+        """A proposal within a budget that is not empty."""
+
+    def commit(self, states: Sequence[State], commits: Sequence[Commit]) -> None:
+        for state, commit in zip(states, commits, strict=True):
+            self.observe(state, commit)
+
+    def propose(self, states: Sequence[State], budgets: Sequence[Budget]) -> DraftBatch:
+        trees = [self.draft(state, budget) if budget else EMPTY_TREE
+                 for state, budget in zip(states, budgets, strict=True)]
+        return DraftBatch.of(trees, self.target.device)
