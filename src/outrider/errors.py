@@ -53,5 +53,6 @@ class CacheFullError(OutriderError):
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)` for the nearest known word, or the empty string."""
-    near = difflib.get_close_matches(word.replace("-", "_"), list(known), n=1, cutoff=0.6)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    by_spelling = {name.replace("-", "_"): name for name in known}
+    near = difflib.get_close_matches(word.replace("-", "_"), list(by_spelling), n=1, cutoff=0.6)
+    return f" (did you mean '{by_spelling[near[0]]}'?)" if near else ""
