@@ -1,1 +1,1 @@
-
+"""The compute under the layers."""

@@ -1,1 +1,1 @@
-
+"""Targets: the models that verify."""

@@ -1,0 +1,158 @@
+"""`KVCache`: keys and values in pages, one row of blocks a sequence, shared where prefixes are the same.
+
+    row:  |<──────────── length ───────────>|<─── appended by this round ───>|
+          committed, never written again     anchor, draft nodes in packed order
+                                             └─ keep(path) closes the gaps and drops the rest
+
+A block is indexed by the digest of all tokens up to its end once every entry in it is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from outrider.cache.blocks import BlockPool
+from outrider.core.step import LayerCache
+
+
+@dataclass(frozen=True, slots=True)
+class CacheShape:
+    """Sizes of one entry, and how many there are; `block_size` in tokens."""
+
+    num_layers: int
+    num_kv_heads: int
+    head_size: int
+    num_blocks: int
+    block_size: int = 16
+
+
+@dataclass(slots=True)
+class _Row:
+    slot_C: Tensor
+    digest: bytes
+    blocks: list[int] = field(default_factory=list)
+    length: int = 0
+    num_indexed: int = 0
+    tail: list[int] = field(default_factory=list)  # committed tokens behind the last indexed block
+
+
+class KVCache:
+    """Pages of keys and values for many sequences of one model."""
+
+    def __init__(self, shape: CacheShape, dtype: torch.dtype, device: torch.device) -> None:
+        self.shape = shape
+        size = (shape.num_blocks * shape.block_size, shape.num_kv_heads, shape.head_size)
+        self.layers = tuple(LayerCache(torch.zeros(size, dtype=dtype, device=device),
+                                       torch.zeros(size, dtype=dtype, device=device)) for _ in range(shape.num_layers))
+        self._device = device
+        self._pool = BlockPool(shape.num_blocks)
+        self._rows: dict[int, _Row] = {}
+        self._next_row = 0
+
+    @property
+    def num_available(self) -> int:
+        """Blocks not held by any row."""
+        return self._pool.num_available
+
+    def blocks_for(self, num_tokens: int) -> int:
+        return -(-num_tokens // self.shape.block_size)
+
+    def open(self, token_n: Sequence[int] = (), scope: str = "") -> int:
+        """A new row that begins with as much of `token_n` as the cache still holds for `scope`.
+
+        The last token is never taken from the cache: its row must be computed to know what follows.
+        `length(row)` says how many were found.
+        """
+        row = _Row(torch.empty(0, dtype=torch.int64, device=self._device), scope.encode())
+        size = self.shape.block_size
+        for begin in range(0, (len(token_n) - 1) // size * size, size):
+            digest = _digest(row.digest, token_n[begin : begin + size])
+            block = self._pool.find(digest)
+            if block is None:
+                break
+            self._append(row, block)
+            row.digest, row.length, row.num_indexed = digest, begin + size, row.num_indexed + 1
+        self._next_row += 1
+        self._rows[self._next_row] = row
+        return self._next_row
+
+    def length(self, row: int) -> int:
+        """Committed entries of a row."""
+        return self._rows[row].length
+
+    def num_blocks(self, row: int) -> int:
+        return len(self._rows[row].blocks)
+
+    def reserve(self, row: int, count: int) -> None:
+        """Room for `count` entries behind the committed ones. Raises: CacheFullError, and then nothing has changed."""
+        state = self._rows[row]
+        missing = self.blocks_for(state.length + count) - len(state.blocks)
+        taken: list[int] = []
+        try:
+            taken.extend(self._pool.take() for _ in range(missing))
+        except Exception:
+            for block in taken:
+                self._pool.drop(block)
+            raise
+        for block in taken:
+            self._append(state, block)
+
+    def slots(self, row: int, count: int) -> Tensor:
+        """Slots of the committed entries and `count` more, in logical order; int64 [length + count]."""
+        state = self._rows[row]
+        return state.slot_C[: state.length + count]
+
+    def keep(self, row: int, token_n: Sequence[int], path: Sequence[int]) -> None:
+        """Commit the appended entries `path` (ascending), which stand for `token_n`, and drop the other ones."""
+        state = self._rows[row]
+        if list(path) != list(range(len(path))):
+            self._move(state, path)
+        state.length += len(path)
+        state.tail.extend(token_n)
+        size = self.shape.block_size
+        while len(state.tail) >= size:
+            state.digest = _digest(state.digest, state.tail[:size])
+            self._pool.index(state.blocks[state.num_indexed], state.digest)
+            state.num_indexed += 1
+            del state.tail[:size]
+
+    def release(self, row: int) -> None:
+        """The row is gone; indexed blocks stay findable until their room is needed."""
+        for block in reversed(self._rows.pop(row).blocks):
+            self._pool.drop(block)
+
+    def forget(self) -> None:
+        """Share nothing of what has been computed so far."""
+        self._pool.forget()
+
+    def check_integrity(self) -> None:
+        """AssertionError where blocks are lost, doubled or miscounted."""
+        self._pool.check([block for row in self._rows.values() for block in row.blocks])
+        for row in self._rows.values():
+            assert len(row.slot_C) == len(row.blocks) * self.shape.block_size, "slots do not match blocks"
+            assert row.length <= len(row.slot_C), "a row is longer than its blocks"
+            assert row.length == row.num_indexed * self.shape.block_size + len(row.tail), "tokens do not match entries"
+
+    def _append(self, row: _Row, block: int) -> None:
+        size = self.shape.block_size
+        slots = torch.arange(block * size, (block + 1) * size, device=self._device)
+        row.slot_C = torch.cat((row.slot_C, slots))
+        row.blocks.append(block)
+
+    def _move(self, row: _Row, path: Sequence[int]) -> None:
+        source = row.slot_C[row.length + torch.tensor(path, device=self._device)]
+        goal = row.slot_C[row.length : row.length + len(path)]
+        for layer in self.layers:
+            layer.key_SGK[goal] = layer.key_SGK[source]
+            layer.value_SGK[goal] = layer.value_SGK[source]
+
+
+def _digest(parent: bytes, token_n: Sequence[int]) -> bytes:
+    return hashlib.blake2b(array("q", token_n).tobytes(), key=hashlib.blake2b(parent).digest()[:32],
+                           digest_size=16).digest()

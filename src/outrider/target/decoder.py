@@ -1,0 +1,88 @@
+"""`DecoderTarget`: our own decoder as a target, from a checkpoint or from any source of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from outrider.cache.kv import CacheShape, KVCache
+from outrider.core.spec import ModelSpec
+from outrider.core.step import Step
+from outrider.nn.decoder import Decoder, RopeTables
+from outrider.ops.interface import Ops
+from outrider.ops.reference import ReferenceOps
+from outrider.ops.rope import rope_table
+from outrider.target.interface import ForwardOutput, TargetInfo
+
+BLOCK_SIZE = 16
+TensorSource = Callable[[str, torch.dtype], Tensor]
+
+
+class DecoderTarget:
+    """See `interface.Target`. `context` bounds absolute positions and so the rope tables."""
+
+    def __init__(self, decoder: Decoder, context: int, fingerprint: str = "") -> None:
+        spec = decoder.spec
+        self.decoder, self.spec, self.context, self.fingerprint = decoder, spec, context, fingerprint
+        self.info = TargetInfo(trees=True, rollback=True, taps=True, exact=False)
+        full = rope_table(spec.rope, spec.head_size, context, self.device)
+        local = full if spec.local_rope is None else rope_table(spec.local_rope, spec.head_size, context, self.device)
+        self._ropes = RopeTables(full, local)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.spec.vocab_size
+
+    @property
+    def num_layers(self) -> int:
+        return self.spec.num_layers
+
+    @property
+    def hidden_size(self) -> int:
+        return self.spec.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.embed.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.decoder.embed.weight.dtype
+
+    def new_cache(self, num_tokens: int) -> KVCache:
+        """A cache for this model with room for `num_tokens`, rounded up to blocks."""
+        spec = self.spec
+        num_blocks = -(-num_tokens // BLOCK_SIZE)
+        shape = CacheShape(spec.num_layers, spec.num_kv_heads, spec.head_size, num_blocks, BLOCK_SIZE)
+        return KVCache(shape, self.dtype, self.device)
+
+    @torch.inference_mode()
+    def forward(self, step: Step, cache: KVCache, taps: Sequence[int] = ()) -> ForwardOutput:
+        hidden = self.decoder(step, cache.layers, self._ropes, taps)
+        return ForwardOutput(self.decoder.logits(hidden.hidden_RD), hidden.feature_TF)
+
+    @torch.inference_mode()
+    def embed(self, token_T: Tensor) -> Tensor:
+        return self.decoder.embed_tokens(token_T)
+
+    @torch.inference_mode()
+    def head(self, hidden_TD: Tensor) -> Tensor:
+        return self.decoder.logits(hidden_TD)
+
+
+def load_decoder(spec: ModelSpec, tensor: TensorSource, dtype: torch.dtype, device: torch.device,
+                 ops: Ops | None = None) -> Decoder:
+    """A decoder with every parameter taken from `tensor(name, dtype)`; norm weights get the family's offset."""
+    with torch.device("meta"):
+        decoder = Decoder(spec, ops or ReferenceOps())
+    parameters = dict(decoder.named_parameters(remove_duplicate=True))
+    weights: dict[str, Tensor] = {}
+    for name in parameters:
+        value = tensor(name, dtype)
+        weights[name] = (value + spec.norm_offset if "norm" in name and spec.norm_offset else value).to(device)
+    decoder.load_state_dict(weights, strict=False, assign=True)
+    if spec.tied_head:
+        decoder.head.weight = decoder.embed.weight
+    return decoder.requires_grad_(False).eval()

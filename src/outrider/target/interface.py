@@ -1,0 +1,60 @@
+"""What the engine needs of a target, and what a target declares it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from outrider.cache.kv import KVCache
+from outrider.core.spec import ModelSpec
+from outrider.core.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInfo:
+    """`trees`: verifies trees, not only chains; `rollback`: drops rejected entries; `taps`: gives layer outputs;
+    `exact`: a row's logits are the same bits whatever other rows are computed with it.
+    """
+
+    trees: bool
+    rollback: bool
+    taps: bool
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardOutput:
+    """Logits of the rows a step asked for, float32 [R, V], and the taps of every row, [T, F], if any were wanted."""
+
+    logits_RV: Tensor
+    feature_TF: Tensor | None
+
+
+class Target(Protocol):
+    """A model that verifies drafts. Also what drafters see of it (`drafting.TargetView`)."""
+
+    spec: ModelSpec
+    info: TargetInfo
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def num_layers(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def new_cache(self, num_tokens: int) -> KVCache: ...
+
+    def forward(self, step: Step, cache: KVCache, taps: Sequence[int] = ()) -> ForwardOutput: ...
+
+    def embed(self, token_T: Tensor) -> Tensor: ...
+
+    def head(self, hidden_TD: Tensor) -> Tensor: ...

@@ -1,0 +1,39 @@
+"""Seeded toy targets for tests and examples: real decoders with random weights, milliseconds a forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from outrider.core.spec import ModelSpec
+from outrider.nn.decoder import Decoder
+from outrider.ops.reference import ReferenceOps
+from outrider.target.decoder import DecoderTarget, load_decoder
+
+TINY = ModelSpec(
+    family="llama", vocab_size=96, hidden_size=32, inner_size=64, num_layers=2, num_heads=4, num_kv_heads=2,
+    head_size=8, max_positions=2048, norm_eps=1e-5, tied_head=True,
+)
+
+
+def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
+                dtype: torch.dtype = torch.float32) -> DecoderTarget:
+    """A target with weights drawn from `seed`; a larger `spread` makes its distributions more peaked."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(name: str, dtype: torch.dtype) -> Tensor:
+        shape = shapes[name]
+        if "norm" in name:
+            return torch.ones(shape, dtype=dtype) - spec.norm_offset
+        scale = spread if name in ("embed.weight", "head.weight") else spread * shape[-1] ** -0.5
+        return (torch.randn(shape, generator=generator) * scale).to(dtype)
+
+    shapes = _shapes(spec)
+    decoder = load_decoder(spec, draw, dtype, torch.device("cpu"))
+    return DecoderTarget(decoder, spec.max_positions, fingerprint=f"tiny-{spec.vocab_size}")
+
+
+def _shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        decoder = Decoder(spec, ReferenceOps())
+    return {name: tuple(parameter.shape) for name, parameter in decoder.named_parameters()}
