@@ -1,0 +1,51 @@
+"""The rotary settings of a `config.json`, old (`rope_theta`, `rope_scaling`) or new (`rope_parameters`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from outrider.core.spec import RopeSpec
+from outrider.errors import CheckpointError
+from outrider.io.fields import Fields
+
+_LAYER_KINDS = ("full_attention", "sliding_attention")
+
+
+def read_rope(config: Fields, kind: Literal["full_attention", "sliding_attention"], default_theta: float) -> RopeSpec:
+    """The rotation of one kind of layer.
+
+    Old files scale only the layers that see everything, and keep the local base elsewhere (`default_theta`).
+    Raises: CheckpointError where the scaling is not supported.
+    """
+    if not config.has("rope_parameters"):
+        if kind == "sliding_attention":
+            return RopeSpec(theta=default_theta)
+        return _scaled(config.section("rope_scaling"), config.positive("rope_theta", default_theta))
+    parameters = config.section("rope_parameters")
+    if any(parameters.has(name) for name in _LAYER_KINDS):
+        parameters = parameters.section(kind)
+        return _scaled(parameters, parameters.positive("rope_theta", default_theta))
+    if kind == "sliding_attention":  # one set for all layers
+        raise CheckpointError(f"{parameters.where}: 'sliding_attention' is missing")
+    return _scaled(parameters, parameters.positive("rope_theta", config.positive("rope_theta", default_theta)))
+
+
+def _scaled(parameters: Fields, theta: float) -> RopeSpec:
+    name = "rope_type" if parameters.has("rope_type") else "type"
+    scaling = parameters.text(name, "default")
+    if parameters.has("partial_rotary_factor") and parameters.number("partial_rotary_factor") != 1:
+        raise parameters.unsupported("partial_rotary_factor", parameters.number("partial_rotary_factor"), "1.0")
+    if scaling == "default":
+        return RopeSpec(theta=theta)
+    if scaling == "linear":
+        return RopeSpec(theta=theta, scaling="linear", factor=parameters.positive("factor"))
+    if scaling != "llama3":
+        raise parameters.unsupported(name, scaling, "default, linear, llama3")
+    return RopeSpec(
+        theta=theta,
+        scaling="llama3",
+        factor=parameters.positive("factor"),
+        low_freq_factor=parameters.positive("low_freq_factor"),
+        high_freq_factor=parameters.positive("high_freq_factor"),
+        original_positions=parameters.integer("original_max_position_embeddings", low=1),
+    )
