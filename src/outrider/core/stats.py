@@ -11,7 +11,7 @@ class Stats:
 
     A round is one verification of one sequence, prefill not counted; `emitted` are the tokens those rounds gave, the
     first token of each sequence (which prefill gives) not counted. `accepted_at_depth[d]` counts accepted nodes at
-    depth d + 1; `accepted_by_source` accepted nodes by drafter name.
+    depth d + 1; `accepted_by_source[i]` those proposed by the drafter's i-th source (several may share a node).
     """
 
     rounds: int = 0
@@ -21,7 +21,7 @@ class Stats:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     accepted_at_depth: list[int] = field(default_factory=list)
-    accepted_by_source: dict[str, int] = field(default_factory=dict)
+    accepted_by_source: list[int] = field(default_factory=list)
     draft_s: float = 0.0
     target_s: float = 0.0
     verify_s: float = 0.0
@@ -44,24 +44,27 @@ class Stats:
         """Decoding speed: tokens after the first over the time since it."""
         return self.emitted / self.decode_s if self.decode_s else 0.0
 
-    def count_accepted(self, depth: int, sources: list[str]) -> None:
+    def count_accepted(self, depth: int, source: int) -> None:
+        """One accepted node at `depth` (1 is the anchor's child), proposed by the bit set `source`."""
         self.accepted += 1
-        if len(self.accepted_at_depth) < depth:
-            self.accepted_at_depth.extend([0] * (depth - len(self.accepted_at_depth)))
-        self.accepted_at_depth[depth - 1] += 1
-        for name in sources:
-            self.accepted_by_source[name] = self.accepted_by_source.get(name, 0) + 1
+        _add_to(self.accepted_at_depth, depth - 1, 1)
+        for bit in range(source.bit_length()):
+            if source >> bit & 1:
+                _add_to(self.accepted_by_source, bit, 1)
 
     def add(self, other: Stats) -> None:
         """Adds `other`'s counts and times to these."""
         for name in _SUMMED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for depth, count in enumerate(other.accepted_at_depth):
-            if depth == len(self.accepted_at_depth):
-                self.accepted_at_depth.append(0)
-            self.accepted_at_depth[depth] += count
-        for name, count in other.accepted_by_source.items():
-            self.accepted_by_source[name] = self.accepted_by_source.get(name, 0) + count
+            _add_to(self.accepted_at_depth, depth, count)
+        for bit, count in enumerate(other.accepted_by_source):
+            _add_to(self.accepted_by_source, bit, count)
+
+
+def _add_to(counts: list[int], index: int, count: int) -> None:
+    counts.extend([0] * (index + 1 - len(counts)))
+    counts[index] += count
 
 
 _SUMMED = ("rounds", "drafted", "accepted", "emitted", "prompt_tokens", "cached_tokens", "draft_s", "target_s",

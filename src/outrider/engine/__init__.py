@@ -1,1 +1,1 @@
-
+"""The loop: plan, launch, resolve."""

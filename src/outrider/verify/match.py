@@ -27,7 +27,9 @@ ChoiceBatch = Callable[[Tensor, Tensor, int], Tensor]
 
 def walk_one(tree: DraftTree, choice: Choice) -> Verdict:
     """One tree; `choice(node, emitted)` is the target's token after `node` (-1: the anchor) given what was emitted."""
-    node, path, emitted = ANCHOR, [], ()
+    node = ANCHOR
+    path: list[int] = []
+    emitted: tuple[int, ...] = ()
     children = {(tree.parent_N[i], tree.token_N[i]): i for i in range(len(tree))}
     while True:
         token = choice(node, emitted)

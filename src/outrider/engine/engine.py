@@ -1,0 +1,212 @@
+"""`Engine`: one loop for every drafter, as plan, launch, resolve.
+
+    plan      who runs, what is drafted                    (host)
+    launch    one forward over all rows, then the walk     (device)
+    resolve   tokens, text, cache, commits, finish         (host)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from outrider.core.commit import VerdictBatch
+from outrider.core.distribution import History
+from outrider.core.request import Request
+from outrider.core.stats import Stats
+from outrider.core.tree import DraftTree
+from outrider.drafting.interface import Drafter, SequenceContext
+from outrider.engine.choices import Choices
+from outrider.engine.config import EngineConfig
+from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
+from outrider.engine.resolve import Settled, settle
+from outrider.engine.sequence import Sequence
+from outrider.engine.text import TextStream
+from outrider.errors import CacheFullError, RequestError
+from outrider.io.tokenizer import Tokenizer
+from outrider.target.interface import ForwardOutput, Target
+from outrider.target.pack import pack
+from outrider.verify.match import walk
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A launched round, and the times it took."""
+
+    plan: Plan
+    output: ForwardOutput
+    verdicts: VerdictBatch
+    target_s: float
+    verify_s: float
+
+
+class Engine:
+    """Generates for many sequences at once. Not thread-safe: one thread adds, steps and aborts."""
+
+    def __init__(self, target: Target, drafter: Drafter[Any], tokenizer: Tokenizer | None = None,
+                 config: EngineConfig | None = None) -> None:
+        self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
+        self.config = config or EngineConfig()
+        self.context = self.config.context_of(target.spec.max_positions)
+        self.cache = target.new_cache(self.config.cache_of(self.context))
+        self.stats = Stats()
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._window = target.spec.window if any(target.spec.sliding) else 0
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._waiting or self._running)
+
+    def add(self, request: Request) -> list[Sequence]:
+        """Queue a request; one sequence for each of its `n` samples. Raises: RequestError, CacheFullError."""
+        self._check(request)
+        seeded = Request(request.token_n, request.sampling.seeded(), request.prediction, request.scope)
+        stops = request.sampling.stop
+        added = [Sequence(seeded, sample, TextStream(self.tokenizer, stops)) for sample in range(request.sampling.n)]
+        self._waiting.extend(added)
+        return added
+
+    def step(self) -> list[Sequence]:
+        """One round; returns the sequences that gained tokens or ended."""
+        plan = self.plan()
+        return self.resolve(self.launch(plan)) if plan.parts else []
+
+    def run(self) -> None:
+        """Rounds until nothing is left to do."""
+        while self.has_work:
+            self.step()
+
+    def abort(self, sequence: Sequence) -> None:
+        """End a sequence at any point; what it has emitted stays readable."""
+        if sequence.finish_reason is not None:
+            return
+        sequence.finish_reason = "abort"
+        sequence.text.finish()
+        if sequence in self._running:
+            self._retire(sequence)
+        else:
+            self._waiting.remove(sequence)
+
+    def plan(self) -> Plan:
+        """Admit what fits, collect pending tokens, draft for the sequences that decode."""
+        self._admit()
+        running = [(sequence, self.cache.length(sequence.row)) for sequence in self._running]
+        pending = pending_tokens(running, self.config.prefill_tokens)
+        begin_s = time.perf_counter()
+        decoding = [index for index, item in enumerate(pending) if item.is_last and len(item.token_P) == 1]
+        sequences = [pending[index].sequence for index in decoding]
+        budgets = [draft_budget(sequence, self.config.max_draft, self.context) for sequence in sequences]
+        trees: dict[int, DraftTree] = {}
+        if sequences:
+            proposed = self.drafter.propose([sequence.state for sequence in sequences], budgets)
+            trees = dict(zip(decoding, proposed.trees, strict=True))
+        return joined(pending, trees, self.target.device, time.perf_counter() - begin_s)
+
+    def launch(self, plan: Plan) -> Flight:
+        """One forward pass over everything planned, then verification on the same device."""
+        begin_s = time.perf_counter()
+        step = pack(self.cache, [part.entry() for part in plan.parts], self._window, self.target.device)
+        output = self.target.forward(step, self.cache, self.drafter.taps)
+        forward_s = time.perf_counter()
+        rows, row = [], 0
+        for part in plan.choosing:
+            rows.append(row)
+            row += 1 + len(part.tree)
+        choices = Choices(output.logits_RV, [part.sequence for part in plan.choosing], rows)
+        verdicts = walk(plan.draft, choices)
+        return Flight(plan, output, verdicts, forward_s - begin_s, time.perf_counter() - forward_s)
+
+    def resolve(self, flight: Flight) -> list[Sequence]:
+        """Bring a round home: emitted tokens, the cache, commits for the drafter, ends."""
+        begin_s = time.perf_counter()
+        stop_ids = self.target.spec.eos_ids
+        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, stop_ids, self.context,
+                         self.drafter.candidates)
+        self.drafter.commit([item.sequence.state for item in settled], [item.commit for item in settled])
+        for item in settled:
+            if item.sequence.finish_reason is not None:
+                self._retire(item.sequence)
+        self._count(flight, settled, time.perf_counter() - begin_s)
+        return [item.sequence for item in settled if item.emitted]
+
+    def close(self) -> None:
+        """Abort what is left and let the drafter go."""
+        for sequence in [*self._waiting, *self._running]:
+            self.abort(sequence)
+        self.drafter.close()
+
+    def check_integrity(self) -> None:
+        """AssertionError where a block or a row leaked."""
+        self.cache.check_integrity()
+        if not self._running:
+            assert self.cache.num_available == self.cache.shape.num_blocks, "idle, but blocks are held"
+
+    def _check(self, request: Request) -> None:
+        if not request.token_n:
+            raise RequestError("the prompt is empty: expected at least one token")
+        bad = next((token for token in request.token_n if not 0 <= token < self.target.vocab_size), None)
+        if bad is not None:
+            raise RequestError(f"token id {bad} is outside the vocabulary of {self.target.vocab_size}")
+        if len(request.token_n) >= self.context:
+            raise RequestError(f"the prompt has {len(request.token_n)} tokens, but the context holds {self.context} "
+                               "and needs room for an answer: shorten the prompt")
+        bad = next((token for token in request.sampling.logit_bias if not 0 <= token < self.target.vocab_size), None)
+        if bad is not None:
+            raise RequestError(f"logit_bias: token id {bad} is outside the vocabulary of {self.target.vocab_size}")
+        if self._worst_blocks(len(request.token_n), request.sampling.max_tokens) > self.cache.shape.num_blocks:
+            raise CacheFullError(f"the request needs more than the cache's "
+                                 f"{self.cache.shape.num_blocks * self.cache.shape.block_size} tokens: shorten the "
+                                 "prompt, lower max_tokens or give the cache more tokens")
+
+    def _worst_blocks(self, num_prompt: int, max_tokens: int) -> int:
+        longest = min(num_prompt + max_tokens, self.context)
+        return self.cache.blocks_for(longest + self.config.max_draft)
+
+    def _admit(self) -> None:
+        """Start waiting sequences while their worst case fits, so that a running one never meets a full cache."""
+        while self._waiting and len(self._running) < self.config.max_sequences:
+            promised = sum(self._worst(sequence) - self.cache.num_blocks(sequence.row) for sequence in self._running)
+            if self._worst(self._waiting[0]) > self.cache.num_available - promised:
+                return
+            self._start(self._waiting.popleft())
+
+    def _worst(self, sequence: Sequence) -> int:
+        return self._worst_blocks(sequence.num_prompt, sequence.sampling.max_tokens)
+
+    def _start(self, sequence: Sequence) -> None:
+        request = sequence.request
+        sequence.started_s = time.perf_counter()
+        sequence.row = self.cache.open(sequence.tokens, request.scope)
+        sequence.stats.cached_tokens = cached = self.cache.length(sequence.row)
+        if sequence.sampling.has_penalties:
+            sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
+        context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction, request.scope)
+        sequence.state = self.drafter.start(context)
+        if cached:
+            self.drafter.commit([sequence.state], [sequence.first_commit(cached)])
+        self._running.append(sequence)
+
+    def _retire(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        self.cache.release(sequence.row)
+        self.drafter.finish(sequence.state)
+        sequence.state = None
+
+    def _count(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
+        """Times of a round, shared evenly by the sequences that took part."""
+        share = 1.0 / len(settled)
+        now_s = time.perf_counter()
+        for item in settled:
+            stats = item.sequence.stats
+            stats.draft_s += flight.plan.draft_s * share
+            stats.target_s += flight.target_s * share
+            stats.verify_s += flight.verify_s * share
+            stats.host_s += host_s * share
+            if item.emitted:
+                item.sequence.clock(now_s)
+        for name, value in (("draft_s", flight.plan.draft_s), ("target_s", flight.target_s),
+                            ("verify_s", flight.verify_s), ("host_s", host_s)):
+            setattr(self.stats, name, getattr(self.stats, name) + value)

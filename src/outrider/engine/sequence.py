@@ -1,0 +1,88 @@
+"""`Sequence`: the state of one sample while it is being generated."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from outrider.core.commit import Commit
+from outrider.core.distribution import History
+from outrider.core.noise import NoiseKey
+from outrider.core.request import Delta, FinishReason, Logprobs, Request, Sample
+from outrider.core.stats import Stats
+from outrider.engine.text import TextStream
+
+
+class Sequence:
+    """Tokens, text and the places they are kept. `tokens` ends with the anchor: its key is not in the cache yet."""
+
+    def __init__(self, request: Request, sample: int, text: TextStream) -> None:
+        assert request.sampling.seed is not None, "requests are seeded when they are added"
+        self.request, self.sample, self.text = request, sample, text
+        self.sampling = request.sampling
+        self.key = NoiseKey(request.sampling.seed, sample)
+        self.tokens = list(request.token_n)
+        self.num_prompt = len(self.tokens)
+        self.logprobs: list[Logprobs] = []
+        self.stats = Stats(prompt_tokens=self.num_prompt)
+        self.history: History | None = None
+        self.finish_reason: FinishReason | None = None
+        self.row = -1  # the cache row and drafter state exist while the sequence runs
+        self.state: Any = None
+        self.sources: list[int] = []
+        self.added_s = time.perf_counter()
+        self.started_s = self.first_s = self.last_s = 0.0
+        self._told = 0
+        self._told_text = 0
+
+    @property
+    def output(self) -> list[int]:
+        return self.tokens[self.num_prompt :]
+
+    @property
+    def num_output(self) -> int:
+        return len(self.tokens) - self.num_prompt
+
+    def gain(self, token: int, source: int, stop_ids: frozenset[int], limit: int) -> bool:
+        """Take one emitted token; true where it ends the sequence.
+
+        The order is stop string, then stop token or EOS, then length.
+        """
+        is_stop = token in stop_ids
+        self.tokens.append(token)
+        self.sources.append(source)
+        if self.text.would_stop(token) if is_stop else self.text.push(token):
+            if is_stop:
+                self.text.push(token)
+            self.finish_reason = "stop"
+        elif is_stop:
+            self.finish_reason = "stop"
+        elif self.num_output >= self.sampling.max_tokens or len(self.tokens) >= limit:
+            self.finish_reason = "length"
+        return self.finish_reason is not None
+
+    def clock(self, now_s: float) -> None:
+        """Times of the first and the latest token."""
+        if not self.first_s:
+            self.first_s = now_s
+            self.stats.prefill_s = now_s - self.started_s
+        self.last_s = now_s
+        self.stats.decode_s = self.last_s - self.first_s
+
+    def delta(self) -> Delta:
+        """What is new since the last call."""
+        output, text = self.output, self.text.text
+        new = slice(self._told, len(output))
+        told = Delta(self.sample, text[self._told_text :], tuple(output[new]), tuple(self.sources[new]),
+                     self.finish_reason)
+        self._told, self._told_text = len(output), len(text)
+        return told
+
+    def result(self) -> Sample:
+        """The finished sample."""
+        assert self.finish_reason is not None, "the sequence is still running"
+        return Sample(self.text.text, tuple(self.output), self.finish_reason, tuple(self.logprobs), self.stats)
+
+    def first_commit(self, num_cached: int) -> Commit:
+        """The tokens that a prefix hit brings beyond the first, without features."""
+        return Commit(self.tokens[1 : num_cached + 1])
