@@ -6,7 +6,6 @@ The hub's library is imported only when something is fetched; listing and resolv
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from outrider.errors import DownloadError, UnknownReferenceError
 from outrider.io.catalogue import Entry
+from outrider.io.checksum import verify
 from outrider.io.disk import is_disk_full
 from outrider.io.progress import Progress, watching
 from outrider.io.quant_tag import GGUF, choose_gguf
@@ -79,18 +79,6 @@ def fetch_repo(repo: str, tag: str | None, cache: Path, progress: Progress) -> P
     return path if files[-1].name.lower().endswith(GGUF) else _root(path, files[-1].name)
 
 
-def verify(path: Path, sha256: str) -> None:
-    """Raises: DownloadError where the file does not match; the file (and what a link points to) is removed."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        raise DownloadError(
-            f"checksum of {path.name} is {found[:12]}…, expected {sha256[:12]}…; it was dropped, pull it again"
-        )
-
-
 def _list_files(repo: str) -> list[HubFile]:
     with _as_download_error(repo):
         info = _library().HfApi().model_info(repo, files_metadata=True, timeout=CONNECT_TIMEOUT_S)
@@ -152,14 +140,13 @@ def _as_download_error(repo: str) -> Iterator[None]:
         raise DownloadError(f"'{repo}' is gated: accept its terms on the hub, then run 'hf auth login'") from error
     except RepositoryNotFoundError as error:
         raise UnknownReferenceError(f"the hub has no public repository '{repo}'; check its spelling") from error
-    except OSError as error:
+    except Exception as error:
         if is_disk_full(error):
             raise
-        raise DownloadError(f"'{repo}' could not be fetched from the hub: {_first_line(error)}") from error
-    except Exception as error:
-        raise DownloadError(f"'{repo}' could not be fetched from the hub: {_first_line(error)}") from error
+        reason = f"'{repo}' could not be fetched from the hub ({_first_line(error)})"
+        raise DownloadError(f"{reason}; check the connection") from error
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = re.sub(r"^\[Errno -?\d+\] ", "", str(error).strip()).splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__

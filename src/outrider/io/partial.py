@@ -18,6 +18,7 @@ from typing import IO
 
 from outrider.errors import DownloadError
 from outrider.io.catalogue import Part
+from outrider.io.checksum import verify
 
 CHUNK_BYTES = 1 << 20
 
@@ -74,14 +75,9 @@ class PartialFile:
         Raises:
             DownloadError: the whole does not match although its parts do; the data is dropped.
         """
-        with self._path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        verify(self._path, sha256)
+        with self._path.open("rb+") as file:
             os.fsync(file.fileno())
-        if found != sha256:
-            self._path.unlink()
-            raise DownloadError(
-                f"checksum of {final.name} is {found[:12]}…, expected {sha256[:12]}…; it was dropped, pull it again"
-            )
         final.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self._path, final)
 
