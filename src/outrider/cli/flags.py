@@ -59,8 +59,8 @@ def flag_names(config: type[object]) -> list[str]:
 
 def _in_one_line(box: str) -> str:
     """The first statement of tyro's boxed complaint: what stands between its first and second rule."""
-    lines = [re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯]", "", line)).strip() for line in box.splitlines()]
-    rules = [number for number, line in enumerate(lines) if re.fullmatch(r"[-─ ]{4,}.*", line)]
+    lines = [re.sub(r"\s+", " ", re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯├┤]", "", line)).strip() for line in box.splitlines()]
+    rules = [number for number, line in enumerate(lines) if re.search(r"───|^-{4,}$", line)]
     if len(rules) < 2:
         return " ".join(filter(None, lines)) or "the arguments cannot be read"
     return " ".join(filter(None, lines[rules[0] + 1 : rules[1]]))
