@@ -1,0 +1,119 @@
+"""Facts about this machine that explain how fast it decodes. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """`instructions` is the widest path that integer kernels can take here: avx512_vnni, avx2, neon or portable."""
+
+    model: str
+    instructions: str
+    num_cpus: int
+    num_usable: int
+    cgroup_limit: float | None
+
+
+def read_processor() -> Processor:
+    """What the system says about its processor and how much of it we may use."""
+    text = _CPU_INFO.read_text(errors="replace") if _CPU_INFO.is_file() else ""
+    affinity = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    limit = _cgroup_limit(_CGROUP)
+    return Processor(
+        model=_model(text),
+        instructions=_instructions(text, platform.machine()),
+        num_cpus=os.cpu_count() or 1,
+        num_usable=min(affinity, math.ceil(limit)) if limit else affinity,
+        cgroup_limit=limit,
+    )
+
+
+def read_bandwidth(num_threads: int, num_bytes: int = 512 << 20, duration_s: float = 1.0) -> float | None:
+    """Memory bandwidth when reading, in GB/s: the best pass of several; None where the buffer does not fit.
+
+    The buffer is larger than any cache; every thread reduces its own stretch of it (numpy drops the lock meanwhile).
+    """
+    try:
+        buffer = np.ones(num_bytes // 8, dtype=np.int64)
+    except MemoryError:
+        return None
+    stretches = np.array_split(buffer, num_threads)
+    best_s, end_s = math.inf, time.perf_counter() + duration_s
+    with ThreadPoolExecutor(num_threads) as pool:
+        while time.perf_counter() < end_s or math.isinf(best_s):
+            start_s = time.perf_counter()
+            list(pool.map(np.bitwise_or.reduce, stretches))
+            best_s = min(best_s, time.perf_counter() - start_s)
+    return buffer.nbytes / best_s / 1e9
+
+
+def read_gpus() -> list[str]:
+    """Graphics processors, a line each, asked of the driver's own tools."""
+    if shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+        if answer := _output(command):
+            return [line.strip() for line in answer.splitlines() if line.strip()]
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.is_file():
+        return [f"NVIDIA driver without nvidia-smi: {driver.read_text().splitlines()[0]}"]
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return ["Apple GPU"]
+    return []
+
+
+def _model(cpu_info: str) -> str:
+    for key in ("model name", "Model", "Hardware"):
+        if found := re.search(rf"^{key}\s*:\s*(.+)$", cpu_info, re.MULTILINE):
+            return found[1].strip()
+    if sys.platform == "darwin":
+        return _output(["sysctl", "-n", "machdep.cpu.brand_string"]).strip() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def _instructions(cpu_info: str, machine: str) -> str:
+    if machine.lower() in ("aarch64", "arm64"):
+        return "neon"
+    flags: set[str] = set()
+    if found := re.search(r"^flags\s*:\s*(.+)$", cpu_info, re.MULTILINE):
+        flags = set(found[1].split())
+    elif sys.platform == "darwin":
+        listed = _output(["sysctl", "-n", "machdep.cpu.features", "machdep.cpu.leaf7_features"])
+        flags = {"avx512_vnni" if flag == "avx512vnni" else flag for flag in listed.lower().split()}
+    return next((path for path in ("avx512_vnni", "avx2") if path in flags), "portable")
+
+
+def _cgroup_limit(root: Path) -> float | None:
+    """How many CPUs a container may use, from version 2 of control groups or version 1; None where unlimited."""
+    try:
+        if (root / "cpu.max").is_file():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no control groups, or "max"
+        return None
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
