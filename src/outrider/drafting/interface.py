@@ -89,8 +89,18 @@ class Drafter(ABC, Generic[State]):
     candidates: int = 0
     memory: Memory | None = None
 
-    def __init__(self, config: Any, target: TargetView) -> None:
-        self.config = config
+    target: TargetView
+
+    def __init__(self, config: Any = None, target: TargetView | None = None) -> None:
+        self.config = self.Config() if config is None else config
+        if target is not None:
+            self.bind(target)
+
+    def bind(self, target: TargetView) -> None:
+        """Meet the target, once, before the first sequence: the place to load, check and allocate.
+
+        Raises: OutriderError where this drafter cannot serve this target.
+        """
         self.target = target
 
     @property

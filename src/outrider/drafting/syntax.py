@@ -34,6 +34,28 @@ class DrafterSpec:
         return self.drafter(self.config, target)
 
 
+def drafter_of(wanted: object, target: TargetView) -> Drafter[Any]:
+    """A drafter for `target` from whatever a user may give: the syntax, a Config, a Drafter, or a list of these."""
+    if isinstance(wanted, Drafter):
+        if not hasattr(wanted, "target"):
+            wanted.bind(target)
+        return wanted
+    return spec_of(wanted).build(target)
+
+
+def spec_of(wanted: object) -> DrafterSpec:
+    """The same, short of building it; a list is a mixture. Raises: ConfigError."""
+    if isinstance(wanted, DrafterSpec):
+        return wanted
+    if isinstance(wanted, str):
+        return parse(wanted)
+    if isinstance(wanted, list | tuple):
+        return mixture([spec_of(member) for member in wanted])
+    if isinstance(wanted, type) and issubclass(wanted, Drafter):
+        return DrafterSpec(wanted.__name__, wanted, wanted.Config())
+    return of_config(wanted)
+
+
 def parse(text: str) -> DrafterSpec:
     """Reads one drafter or a `+` mixture. Raises: ConfigError, naming the word that is wrong."""
     parts = [part.strip() for part in text.split("+")]

@@ -14,7 +14,8 @@ class TextStream:
     def __init__(self, tokenizer: Tokenizer | None, stops: tuple[str, ...]) -> None:
         self.text = ""
         self.stopped = False
-        self._detokenizer = IncrementalDetokenizer(tokenizer) if tokenizer else None
+        self._tokenizer = tokenizer
+        self._detokenizer = IncrementalDetokenizer(tokenizer, continues=True) if tokenizer else None
         self._matcher = StopMatcher(stops)
 
     def push(self, token: int) -> bool:
@@ -27,8 +28,10 @@ class TextStream:
         return self.stopped
 
     def would_stop(self, token: int) -> bool:
-        """Whether `push` would return true; nothing changes."""
-        return copy.deepcopy(self).push(token) if self._detokenizer else False
+        """Whether the text of `token` completes a stop string; nothing changes."""
+        if self._tokenizer is None:
+            return False
+        return copy.deepcopy(self._matcher).push(self._tokenizer.decode([token], continues=True)).stopped is not None
 
     def finish(self) -> None:
         """No more tokens: what was held back is shown, unless a stop string ended the text."""

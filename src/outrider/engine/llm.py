@@ -1,0 +1,115 @@
+"""`LLM`: a model and a drafter in four verbs, synchronous."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+from outrider.core.request import Delta, Request, Result
+from outrider.core.sampling import Sampling
+from outrider.drafting.syntax import drafter_of
+from outrider.engine.config import EngineConfig
+from outrider.engine.engine import Engine
+from outrider.engine.load import LoadedModel, load_model
+from outrider.engine.prompt import Messages, Prompt, PromptReader
+from outrider.engine.sequence import Sequence
+from outrider.errors import ConfigError
+
+DEFAULT_DRAFTER = "suffix"
+
+
+class LLM:
+    """A model that generates, plainly or speculatively, always the same tokens.
+
+    `model` is a path, a catalogue name, a hub id or a `LoadedModel`; `drafter` the drafter syntax, a Config, a Drafter
+    or a list of these (a mixture). `options` are those of `EngineConfig`, and `dtype` and `device` of `load_model`.
+
+    Example:
+        with LLM("smollm2-135m-instruct") as llm:
+            print(llm.generate("The sky is", max_tokens=16))
+    """
+
+    def __init__(self, model: str | Path | LoadedModel, *, drafter: object = DEFAULT_DRAFTER, dtype: str = "",
+                 device: str = "", **options: Any) -> None:
+        try:
+            config = EngineConfig(**options)
+        except TypeError as error:
+            raise ConfigError(f"LLM: {error}") from None
+        if not isinstance(model, LoadedModel):
+            model = load_model(model, dtype=dtype, device=device, context=config.context)
+        self.model = model
+        self.engine = Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, config)
+        self.prompts = PromptReader(model.tokenizer)
+
+    @overload
+    def generate(self, prompts: str, sampling: Sampling | None = ..., *, prediction: str | None = ...,
+                 scope: str = ..., **changes: Any) -> Result: ...
+    @overload
+    def generate(self, prompts: list[str] | list[list[int]], sampling: Sampling | None = ..., *,
+                 prediction: str | None = ..., scope: str = ..., **changes: Any) -> list[Result]: ...
+
+    def generate(self, prompts: str | Seq[Prompt], sampling: Sampling | None = None, *, prediction: str | None = None,
+                 scope: str = "", **changes: Any) -> Result | list[Result]:
+        """Complete one text, or a list of texts or token-id lists together in batches.
+
+        `prediction` is text expected in the answer, for drafters that copy. Raises: OutriderError.
+        """
+        chosen = Sampling.of(sampling, **changes)
+        many: Seq[Prompt] = [prompts] if isinstance(prompts, str) else prompts
+        results = self.run([self.prompts.request(prompt, chosen, prediction, scope) for prompt in many])
+        return results[0] if isinstance(prompts, str) else results
+
+    def chat(self, messages: Messages, sampling: Sampling | None = None, *, prediction: str | None = None,
+             scope: str = "", template: Mapping[str, object] | None = None, **changes: Any) -> Result:
+        """The assistant's next message. `template` holds template variables such as `enable_thinking`."""
+        text = self.prompts.render(messages, template or {})
+        return self.generate(text, sampling, prediction=prediction, scope=scope, **changes)
+
+    def stream(self, prompt: str | Messages, sampling: Sampling | None = None, *, prediction: str | None = None,
+               scope: str = "", template: Mapping[str, object] | None = None, **changes: Any) -> Iterator[Delta]:
+        """The answer to a text or to messages, as it comes. Leaving the loop early aborts the request."""
+        text = prompt if isinstance(prompt, str) else self.prompts.render(prompt, template or {})
+        request = self.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope)
+        return self._deltas(self.engine.add(request))
+
+    def run(self, requests: Seq[Request]) -> list[Result]:
+        """Finish all of `requests`; on Ctrl-C or any error nothing of them stays behind."""
+        added: list[list[Sequence]] = []
+        try:
+            for request in requests:
+                added.append(self.engine.add(request))
+            while any(sequence.finish_reason is None for group in added for sequence in group):
+                self.engine.step()
+        except BaseException:
+            self._abort(added)
+            raise
+        return [Result(tuple(sequence.result() for sequence in group), request.token_n)
+                for request, group in zip(requests, added, strict=True)]
+
+    def close(self) -> None:
+        """Abort what is running and let the drafter go."""
+        self.engine.close()
+
+    def __enter__(self) -> LLM:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def _deltas(self, sequences: list[Sequence]) -> Iterator[Delta]:
+        try:
+            while any(sequence.finish_reason is None for sequence in sequences):
+                for sequence in self.engine.step():
+                    if sequence in sequences:
+                        yield sequence.delta()
+        finally:
+            self._abort([sequences])
+
+    def _abort(self, groups: list[list[Sequence]]) -> None:
+        for group in groups:
+            for sequence in group:
+                self.engine.abort(sequence)

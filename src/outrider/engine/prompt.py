@@ -1,0 +1,48 @@
+"""From what a user writes to a `Request`: text, messages or token ids, with sampling as an object or as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+
+from outrider.core.request import Request
+from outrider.core.sampling import Sampling
+from outrider.errors import RequestError
+from outrider.io.chat_template import ChatTemplate, Message
+from outrider.io.tokenizer import Tokenizer
+
+Messages = Seq[Message | Mapping[str, object]]
+Prompt = str | Seq[int]
+
+
+class PromptReader:
+    """Turns prompts into requests with one model's tokenizer and chat template."""
+
+    def __init__(self, tokenizer: Tokenizer | None) -> None:
+        self.tokenizer = tokenizer
+        self._template: ChatTemplate | None = None
+
+    def request(self, prompt: Prompt, sampling: Sampling, prediction: str | None = None, scope: str = "") -> Request:
+        """Text is encoded with its special tokens read as such; ids are taken as they are."""
+        if isinstance(prompt, str):
+            tokenizer = self._need_tokenizer()
+            ids = tokenizer.with_bos(tokenizer.encode(prompt, special=True))
+            if not prompt:
+                raise RequestError("the prompt is empty: expected some text")
+        else:
+            ids = list(prompt)
+        expected = self._need_tokenizer().encode(prediction, special=False) if prediction else []
+        return Request(tuple(ids), sampling, tuple(expected), scope)
+
+    def render(self, messages: Messages, variables: Mapping[str, object]) -> str:
+        """Messages through the model's chat template, ready for the assistant's turn."""
+        if not messages:
+            raise RequestError("no messages: expected at least one")
+        if self._template is None:
+            self._template = ChatTemplate.of(self._need_tokenizer())
+        return self._template.render(messages, variables=variables)
+
+    def _need_tokenizer(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise RequestError("this model was loaded without a tokenizer: give token ids instead of text")
+        return self.tokenizer
