@@ -65,7 +65,8 @@ class SafetensorsCheckpoint:
     def _source(self, path: Path) -> TensorSource:
         shapes: dict[str, Shape] = {}
         for file_path in sorted(set(self._files.values())):
-            shapes |= _read_shapes(file_path, self._prefix)
+            found = _read_shapes(file_path, self._prefix)
+            shapes |= {name: shape for name, shape in found.items() if self._files.get(name) == file_path}
         absent = sorted(self._files.keys() - shapes.keys())
         if absent:
             raise CheckpointError(
@@ -137,19 +138,19 @@ def _read_names(path: Path) -> list[str]:
 
 def _read_shapes(path: Path, prefix: str) -> dict[str, Shape]:
     """The shape of every tensor in a file; opening it checks that the file is as long as its header says."""
-    shapes: dict[str, Shape] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - not a mapping
-                part = file.get_slice(name)
-                shapes[name] = tuple(part.get_shape())
-                if name.startswith(prefix) and part.get_dtype() not in _DTYPES:
-                    raise CheckpointError(
-                        f"{path}: the tensor '{name}' has the type {part.get_dtype()}, which is not supported; "
-                        f"supported: {', '.join(_DTYPES)}"
-                    )
+            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            types = {name: part.get_dtype() for name, part in parts.items() if name.startswith(prefix)}
+            shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
+    for name, given in types.items():
+        if given not in _DTYPES:
+            supported = f"supported: {', '.join(_DTYPES)}"
+            raise CheckpointError(
+                f"{path}: the tensor '{name}' has the type {given}, which is not supported; {supported}"
+            )
     return shapes
 
 
