@@ -97,6 +97,7 @@ def test_tensors_lie_where_the_formats_own_reader_finds_them(tmp_path: Path) -> 
         (start(0, 1) + text("a key") + struct.pack("<IIQ", 9, 8, 2**61), "strings in 'a key' cannot fit"),
         (start(0, 1) + text("a key") + struct.pack("<IIQ", 9, 4, 2**61), "items in 'a key' cannot fit"),
         (start(0, 1) + text("a key") + struct.pack("<IIQQ", 9, 8, 1, 2**62), "truncated"),
+        (start(0, 1) + text("a key") + struct.pack("<IIQ", 9, 8, 2) + text("a string") + b"cut", "truncated"),
         (start(0, 1) + text("a key") + struct.pack("<IIQ", 9, 9, 1) + b"." * 16, "unknown value type 9"),
         (start(0, 1) + text("a key") + struct.pack("<IQ", 77, 0), "unknown value type 77"),
         (start(0, 1) + struct.pack("<Q", 2) + b"\xff\xfe" + struct.pack("<IQ", 4, 0), "not UTF-8"),
