@@ -1,8 +1,11 @@
 """The tokenizer that a GGUF file carries in its metadata (`tokenizer.ggml.*`).
 
 A GGUF names the rules of its tokenizer instead of holding them: `model` is the family, `pre` the way text is split into
-words. We rebuild the rules of the original tokenizer.json, normalisation included, and not those of llama.cpp where
-the two differ (see `docs/tokenizers.md`).
+words. We rebuild the rules of the original tokenizer.json. Where llama.cpp reads the same file differently:
+
+    Qwen2             composes text first (NFC): `e` + U+0301 is the token of `é`; llama.cpp leaves them apart
+    Gemma             U+2581 in the text is a space, as in the vocabulary; llama.cpp spells it out
+    Gemma             `</s>` is the HTML tag it was trained as; llama.cpp takes it for an end-of-text token
 """
 
 from __future__ import annotations
