@@ -110,3 +110,28 @@ def test_text_before_a_stop_is_shown_and_nothing_after() -> None:
 def test_an_empty_stop_string_is_refused() -> None:
     with pytest.raises(ConfigError, match="empty"):
         StopMatcher(["x", ""])
+
+
+@given(st.lists(letters, max_size=3), letters, letters)
+def test_a_forked_matcher_goes_its_own_way(stops: list[str], before: str, after: str) -> None:
+    matcher = StopMatcher(stops)
+    first = matcher.push(before)
+    if first.stopped is not None:
+        return
+    matcher.fork().push("abba")  # leaves no trace
+    twin = matcher.fork()
+    step = matcher.push(after)
+    assert twin.push(after) == step
+    rest = "" if step.stopped is not None else matcher.flush()
+    assert StopStep(first.text + step.text + rest, step.stopped) == reference(stops, before + after)
+
+
+@given(tokenizers, st.lists(st.integers(0, 280)), st.lists(st.integers(0, 280)))
+def test_a_forked_stream_goes_its_own_way(tokenizer: Tokenizer, before: list[int], after: list[int]) -> None:
+    stream = IncrementalDetokenizer(tokenizer, skip_special=False)
+    shown = stream.push(before)
+    stream.fork().push([20, 20, 20])
+    twin = stream.fork()
+    text = stream.push(after) + stream.finish()
+    assert twin.push(after) + twin.finish() == text
+    assert shown + text == tokenizer.decode([*before, *after], skip_special=False)

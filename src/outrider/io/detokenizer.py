@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,13 @@ class IncrementalDetokenizer:
         text = self._emit(self._decoder.decode(b"", final=True))
         self._decoder.reset()
         return text
+
+    def fork(self) -> IncrementalDetokenizer:
+        """One in the same state that goes its own way, to look ahead or to branch."""
+        twin = IncrementalDetokenizer(self._tokenizer)
+        twin._skipped, twin._drop_space = self._skipped, self._drop_space
+        twin._decoder.setstate(self._decoder.getstate())
+        return twin
 
     def _emit(self, text: str) -> str:
         if self._drop_space and text:
@@ -89,6 +97,12 @@ class StopMatcher:
         text, self._held = self._held, ""
         self._matched = [0] * len(self._stops)
         return text
+
+    def fork(self) -> StopMatcher:
+        """One in the same state that goes its own way, to look ahead or to branch."""
+        twin = copy.copy(self)
+        twin._matched = list(self._matched)
+        return twin
 
     def _step(self, char: str) -> str | None:
         """Read one character; the stop string that it completes."""
