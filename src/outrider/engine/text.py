@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 from outrider.io.detokenizer import IncrementalDetokenizer, StopMatcher
 from outrider.io.tokenizer import Tokenizer
 
@@ -14,7 +12,6 @@ class TextStream:
     def __init__(self, tokenizer: Tokenizer | None, stops: tuple[str, ...]) -> None:
         self.text = ""
         self.stopped = False
-        self._tokenizer = tokenizer
         self._detokenizer = IncrementalDetokenizer(tokenizer, continues=True) if tokenizer else None
         self._matcher = StopMatcher(stops)
 
@@ -29,9 +26,10 @@ class TextStream:
 
     def would_stop(self, token: int) -> bool:
         """Whether the text of `token` completes a stop string; nothing changes."""
-        if self._tokenizer is None:
+        if self._detokenizer is None:
             return False
-        return copy.deepcopy(self._matcher).push(self._tokenizer.decode([token], continues=True)).stopped is not None
+        text = self._detokenizer.fork().push([token])  # it may complete a character that earlier tokens began
+        return self._matcher.fork().push(text).stopped is not None
 
     def finish(self) -> None:
         """No more tokens: what was held back is shown, unless a stop string ended the text."""
