@@ -15,13 +15,14 @@ def cache_home(environment: Mapping[str, str] = os.environ) -> Path:
     return user_caches(environment) / "outrider"
 
 
-def user_caches(environment: Mapping[str, str] = os.environ) -> Path:
+def user_caches(environment: Mapping[str, str] = os.environ, user_home: Path | None = None) -> Path:
     """The directory where programs of this platform keep what they can fetch again."""
+    home = user_home or Path.home()
     if sys.platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return home / "Library" / "Caches"
+    return Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
 
 
 def models_directory(home: Path) -> Path:

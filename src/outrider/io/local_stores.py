@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ class Stores:
         home = user_home or Path.home()
         dot_cache = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
         hub_home = Path(environment.get("HF_HOME") or dot_cache / "huggingface")
-        llama_cpp = user_caches(environment) if sys.platform in ("darwin", "win32") else dot_cache
+        llama_cpp = user_caches(environment, home)
         return cls(
             ollama=Path(environment.get("OLLAMA_MODELS") or home / ".ollama" / "models"),
             lm_studio=(home / ".lmstudio" / "models", home / ".cache" / "lm-studio" / "models"),

@@ -11,7 +11,7 @@ GGUF = ".gguf"
 # What most repositories offer and most people take, in that order, when no tag is given.
 _USUAL = ("Q4_K_M", "Q4_K_S", "Q4_0", "Q5_K_M", "Q8_0", "Q4_1", "Q6_K", "F16", "BF16", "F32")
 _TYPES = r"(?:UD-)?(?:I?Q\d[A-Z0-9_]*|TQ\d_\d|BF16|F16|F32|FP16|MXFP4(?:_MOE)?)"
-_TAG = re.compile(rf"(?:^|[-._/])({_TYPES})(?=[-.]|$)", re.IGNORECASE)
+_TAG = re.compile(rf"(?:^|[-._/])({_TYPES})(?=[-./]|$)", re.IGNORECASE)
 _SPLIT = re.compile(r"-\d{5}-of-\d{5}$")
 
 

@@ -85,8 +85,8 @@ def resolve(reference: str, *, fetch: bool = False, library: Library | None = No
 def parse_reference(reference: str, catalogue: Catalogue) -> Reference:
     """Raises: UnknownReferenceError where the text is no kind of reference; near names are suggested."""
     text = reference.strip()
-    path = Path(text).expanduser()
-    if text and path.exists():
+    path = _as_path(text)
+    if text and _exists(path):
         return PathReference(path)
     if text.lower().startswith("ollama:") and len(text) > len("ollama:"):
         name, _, tag = text[len("ollama:") :].partition(":")
@@ -107,7 +107,7 @@ def locate(reference: Reference, library: Library) -> Path | None:
     """Where the model lies on this machine, or None."""
     match reference:
         case PathReference(path):
-            return _model_at(path) if path.exists() else None
+            return _model_at(path) if _exists(path) else None
         case EntryReference(entry):
             return stored_path(entry, library.home) if is_stored(entry, library.home) else None
         case HubReference(repo, tag):
@@ -121,6 +121,20 @@ def pull(reference: EntryReference | HubReference, library: Library, progress: P
     if isinstance(reference, EntryReference):
         return pull_entry(reference.entry, library.home, progress)
     return fetch_repo(reference.repo, reference.tag, library.stores.hub, progress)
+
+
+def _as_path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # `~nobody`: a user who does not exist
+        return Path(text)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name, or with a zero byte: no path at all
+        return False
 
 
 def _near(text: str, catalogue: Catalogue) -> str:
