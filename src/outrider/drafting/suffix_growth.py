@@ -1,0 +1,136 @@
+"""Growing a draft tree out of contexts, best first.
+
+A context is a place in some text that the sequence's last tokens agree with; it tells what came next there and how far
+it should be believed. Two kinds:
+
+    SuffixContext   all places where the last `length` tokens occur, by a state of a suffix automaton
+    CopyContext     one place, close to where the sequence was copying just now
+
+A context leaves what it does not claim, its escape, to the next one in the list. Only the root blends contexts; below
+it a branch follows the context in which it was found, whose match grows by one a token.
+
+Source: Oliaro et al., "SuffixDecoding" (arXiv 2411.04975), §4, for growth by path probability; Cleary, Witten, "Data
+compression using adaptive coding and partial string matching" (1984), for the escape.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Protocol
+
+from outrider.core.tree import ANCHOR, Budget, DraftTree
+from outrider.drafting.suffix_automaton import SuffixAutomaton
+
+# By match length. _ESCAPE: pseudo-counts of "something else comes", 1 / p - 1, where p is how often the one known
+# successor of a context that long was right; _COPY_TRUST: how often a copy that resumed near its last place went on.
+# Measured on edited code, fresh code, chat and mathematics together.
+_ESCAPE = (20.0, 4.2, 2.2, 1.56, 1.0, 0.52, 0.30, 0.22, 0.16, 0.13, 0.11, 0.09, 0.075, 0.07, 0.06, 0.055, 0.05,
+           0.045, 0.04, 0.035, 0.03, 0.03, 0.025, 0.025, 0.02)
+_COPY_TRUST = (0.1, 0.50, 0.77, 0.87, 0.93, 0.94, 0.95, 0.95, 0.96, 0.96, 0.96, 0.965, 0.97)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A possible next token, its chance, and the context behind it."""
+
+    token: int
+    chance: float
+    below: Context
+
+
+class Context(Protocol):
+    """Where continuations come from."""
+
+    def guesses(self, least: float) -> list[Guess]:
+        """The next tokens with at least that chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuffixContext:
+    """A successor seen c of the n times that the context went on gets c / n * 1 / (1 + escape / sqrt(n))."""
+
+    automaton: SuffixAutomaton
+    state: int
+    length: int
+
+    def guesses(self, least: float) -> list[Guess]:
+        automaton, count = self.automaton, self.automaton.count
+        successors = automaton.successors(self.state)
+        total = sum(count[state] for _, state in successors)
+        if not total:
+            return []
+        escape = _ESCAPE[min(self.length, len(_ESCAPE) - 1)]
+        each = 1.0 / (1.0 + escape / sqrt(total)) / total
+        # Newest first, so that it goes first among equals.
+        return [Guess(token, count[state] * each, SuffixContext(automaton, state, self.length + 1))
+                for token, state in reversed(successors) if count[state] * each >= least]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyContext:
+    """One place in the sequence's own text; separators end a copy."""
+
+    tokens: Sequence[int]
+    position: int
+    length: int
+
+    def guesses(self, least: float) -> list[Guess]:
+        if self.position >= len(self.tokens) or self.tokens[self.position] < 0:
+            return []
+        chance = _COPY_TRUST[min(self.length, len(_COPY_TRUST) - 1)]
+        if chance < least:
+            return []
+        return [Guess(self.tokens[self.position], chance,
+                      CopyContext(self.tokens, self.position + 1, self.length + 1))]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A node that may be drafted next."""
+
+    guess: Guess
+    survival: float
+    parent: int = ANCHOR
+    depth: int = 1
+
+
+def grow(contexts: Sequence[Context], limit: Budget) -> DraftTree:
+    """The likeliest nodes within `limit`, parents before children."""
+    tokens: list[int] = []
+    parents: list[int] = []
+    scores: list[float] = []
+    order = 0
+    heap: list[tuple[float, int, Branch]] = []
+    for branch in _blend(contexts, limit.min_survival):
+        heap.append((-branch.survival, order := order + 1, branch))
+    heapq.heapify(heap)
+    while heap and len(tokens) < limit.nodes:
+        branch = heapq.heappop(heap)[2]
+        if branch.survival < limit.min_survival:
+            break
+        tokens.append(branch.guess.token)
+        parents.append(branch.parent)
+        scores.append(branch.survival)
+        if branch.depth == limit.depth:
+            continue
+        for guess in branch.guess.below.guesses(limit.min_survival / branch.survival):
+            child = Branch(guess, branch.survival * guess.chance, len(tokens) - 1, branch.depth + 1)
+            heapq.heappush(heap, (-child.survival, order := order + 1, child))
+    return DraftTree(tokens, parents, (), scores)
+
+
+def _blend(contexts: Sequence[Context], least: float) -> list[Branch]:
+    """Successors of the anchor: every context's shares of what the ones before it left."""
+    found: dict[int, Branch] = {}
+    left = 1.0
+    for context in contexts:
+        if left <= least:
+            break
+        new = [guess for guess in context.guesses(least / left) if guess.token not in found]
+        for guess in new:
+            found[guess.token] = Branch(guess, left * guess.chance)
+        left *= 1.0 - sum(guess.chance for guess in new)
+    return list(found.values())
