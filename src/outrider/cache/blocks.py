@@ -27,16 +27,21 @@ class BlockPool:
         """Blocks that `take` can still give."""
         return len(self._unused) + len(self._kept)
 
+    def require(self, count: int) -> None:
+        """Raises: CacheFullError where `take` could not give this many; nothing changes."""
+        if count > self.num_available:
+            held = len(self.references) - self.num_available
+            raise CacheFullError(f"the key-value cache is full: {held} of {len(self.references)} blocks are in use and "
+                                 f"{count} more are needed; run fewer sequences at once or give the cache more tokens")
+
     def take(self) -> int:
         """A block of unknown contents, held once. Raises: CacheFullError."""
+        self.require(1)
         if self._unused:
             block = self._unused.pop()
-        elif self._kept:
+        else:
             block, _ = self._kept.popitem(last=False)
             del self._block_of[self._digest_of.pop(block)]
-        else:
-            raise CacheFullError(f"the key-value cache is full: all {len(self.references)} blocks are in use; "
-                                 "run fewer sequences at once or give the cache more tokens")
         self.references[block] = 1
         return block
 

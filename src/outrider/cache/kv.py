@@ -69,7 +69,8 @@ class KVCache:
         The last token is never taken from the cache: its row must be computed to know what follows.
         `length(row)` says how many were found.
         """
-        row = _Row(torch.empty(0, dtype=torch.int64, device=self._device), scope.encode())
+        # Hashed, so that no scope can be spelt like the digest of somebody's prefix.
+        row = _Row(torch.empty(0, dtype=torch.int64, device=self._device), _digest(scope.encode(), ()))
         size = self.shape.block_size
         for begin in range(0, (len(token_n) - 1) // size * size, size):
             digest = _digest(row.digest, token_n[begin : begin + size])
@@ -93,15 +94,9 @@ class KVCache:
         """Room for `count` entries behind the committed ones. Raises: CacheFullError, and then nothing has changed."""
         state = self._rows[row]
         missing = self.blocks_for(state.length + count) - len(state.blocks)
-        taken: list[int] = []
-        try:
-            taken.extend(self._pool.take() for _ in range(missing))
-        except Exception:
-            for block in taken:
-                self._pool.drop(block)
-            raise
-        for block in taken:
-            self._append(state, block)
+        self._pool.require(missing)  # before taking any, so that a failure does not even evict
+        for _ in range(missing):
+            self._append(state, self._pool.take())
 
     def slots(self, row: int, count: int) -> Tensor:
         """Slots of the committed entries and `count` more, in logical order; int64 [length + count]."""
