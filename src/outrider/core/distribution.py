@@ -33,6 +33,10 @@ class History:
             history.output_V[token] += 1.0
         return history
 
+    def copy(self) -> History:
+        """To count on along a branch that may be left; the prompt's part is shared."""
+        return History(self.in_prompt_V, self.output_V.clone())
+
     def count(self, token: int) -> None:
         """One more output token."""
         self.output_V[token] += 1.0
@@ -47,7 +51,8 @@ def scores(logits_V: Tensor, sampling: Sampling, history: History | None = None)
         score_V = _penalised(score_V, sampling, history)
     if sampling.is_greedy:
         return score_V
-    score_V = score_V / sampling.temperature
+    # The best at 0, so that no temperature, however small, turns scores into infinities.
+    score_V = (score_V - score_V.max()) / sampling.temperature
     if sampling.top_k or sampling.top_p < 1.0:
         score_V = _top(score_V, sampling)
     if sampling.min_p > 0.0:

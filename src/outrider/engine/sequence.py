@@ -34,6 +34,7 @@ class Sequence:
         self.started_s = self.first_s = self.last_s = 0.0
         self._told = 0
         self._told_text = 0
+        self._told_end = False
 
     @property
     def output(self) -> list[int]:
@@ -51,6 +52,8 @@ class Sequence:
         is_stop = token in stop_ids
         self.tokens.append(token)
         self.sources.append(source)
+        if self.history is not None:
+            self.history.count(token)
         if self.text.would_stop(token) if is_stop else self.text.push(token):
             if is_stop:
                 self.text.push(token)
@@ -69,6 +72,11 @@ class Sequence:
         self.last_s = now_s
         self.stats.decode_s = self.last_s - self.first_s
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `delta` would say anything: tokens or the end."""
+        return self._told < self.num_output or (self.finish_reason is not None and not self._told_end)
+
     def delta(self) -> Delta:
         """What is new since the last call."""
         output, text = self.output, self.text.text
@@ -76,6 +84,7 @@ class Sequence:
         told = Delta(self.sample, text[self._told_text :], tuple(output[new]), tuple(self.sources[new]),
                      self.finish_reason)
         self._told, self._told_text = len(output), len(text)
+        self._told_end = self.finish_reason is not None
         return told
 
     def result(self) -> Sample:
