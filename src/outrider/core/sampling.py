@@ -43,13 +43,16 @@ class Sampling:
     def __post_init__(self) -> None:
         stop: object = self.stop
         object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else tuple(self.stop))
-        object.__setattr__(self, "stop_ids", tuple(self.stop_ids))
+        stop_ids: object = self.stop_ids
+        object.__setattr__(self, "stop_ids", (stop_ids,) if isinstance(stop_ids, int) else tuple(self.stop_ids))
         for name, low, high, whole in _RANGES:
             _check_number(name, getattr(self, name), low, high, whole)
         if any(not isinstance(text, str) or not text for text in self.stop):
             raise ConfigError("stop: expected non-empty strings")
-        if any(not math.isfinite(bias) for bias in self.logit_bias.values()):
-            raise ConfigError("logit_bias: expected finite numbers")
+        if any(not _is_id(token) for token in self.stop_ids):
+            raise ConfigError(f"stop_ids: got {self.stop_ids!r}, expected token ids")
+        if any(not _is_id(token) or not _is_finite(bias) for token, bias in self.logit_bias.items()):
+            raise ConfigError("logit_bias: expected token ids with a finite number each")
 
     @classmethod
     def of(cls, base: Sampling | None = None, **changes: object) -> Sampling:
@@ -95,6 +98,14 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("max_tokens", 1, _INF, True),
     ("logprobs", 0, 100, True),
 )
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_number(name: str, value: object, low: float, high: float, whole: bool) -> None:
