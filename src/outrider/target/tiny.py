@@ -12,7 +12,7 @@ from outrider.target.decoder import DecoderTarget, load_decoder
 
 TINY = ModelSpec(
     family="llama", vocab_size=96, hidden_size=32, inner_size=64, num_layers=2, num_heads=4, num_kv_heads=2,
-    head_size=8, max_positions=2048, norm_eps=1e-5, tied_head=True,
+    head_size=8, max_positions=2048, norm_eps=1e-5,
 )
 
 
