@@ -107,6 +107,6 @@ def _logprobs(logits_nV: Tensor, token_n: list[int], count: int) -> list[Logprob
     for logprob_V, token in zip(logprob_nV, token_n, strict=True):
         best = logprob_V.sort(descending=True, stable=True) if count else None
         top = () if best is None else tuple(TokenLogprob(int(best.indices[i]), float(best.values[i]))
-                                            for i in range(count))
+                                            for i in range(min(count, len(logprob_V))))
         found.append(Logprobs(TokenLogprob(token, float(logprob_V[token])), top))
     return found
