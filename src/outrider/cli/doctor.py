@@ -15,8 +15,9 @@ import outrider
 from outrider.cli.flags import parse
 from outrider.cli.machine import Processor, read_bandwidth, read_gpus, read_processor
 from outrider.io.cache_home import models_directory
+from outrider.io.disk import size_of
 from outrider.io.local_stores import found_models
-from outrider.io.progress import readable_size, size_of
+from outrider.io.progress import readable_size
 from outrider.io.reference import Library
 
 SUMMARY = "describe this machine and installation, for a bug report"

@@ -14,10 +14,11 @@ from outrider.cli.flags import parse
 from outrider.cli.model_page import facts_document, facts_lines, find_drafters
 from outrider.errors import ConfigError, UnknownReferenceError, suggestion
 from outrider.io.cache_home import partial_directory
+from outrider.io.disk import size_of
 from outrider.io.download import is_stored, stored_path
 from outrider.io.local_stores import FoundModel, found_models
 from outrider.io.model_facts import read_facts
-from outrider.io.progress import readable_size, size_of
+from outrider.io.progress import readable_size
 from outrider.io.reference import Library, resolve
 
 SUMMARY = "list models, show one, remove one"

@@ -1,8 +1,12 @@
-"""Telling a full disk from other mistakes."""
+"""What a directory holds while others change it, and telling a full disk from other mistakes."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 NO_SPACE_TEXT = "No space left on device"
 
@@ -19,3 +23,18 @@ def is_disk_full(error: BaseException | None) -> bool:
 def disk_full() -> OSError:
     """The error that the system would have raised, where another program reported it in words."""
     return OSError(errno.ENOSPC, NO_SPACE_TEXT)
+
+
+def files_below(directory: Path) -> Iterator[Path]:
+    """All files below `directory`; what vanishes or may not be read meanwhile is left out (`rglob` would raise)."""
+    for folder, _, names in os.walk(directory):
+        yield from (Path(folder, name) for name in names)
+
+
+def size_of(directory: Path) -> int:
+    """Bytes of all files below `directory`, links not followed."""
+    total = 0
+    for path in files_below(directory):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total

@@ -62,7 +62,9 @@ def _fetch(entry: Entry, area: Path, final: Path, progress: Progress) -> None:
     partial.resume(progress.show)
     _check_space(entry, area, entry.num_bytes - partial.num_bytes)
     hub_reason = ""
-    if not partial.num_verified:
+    if partial.num_verified:
+        progress.note(f"going on with {entry.name}: {readable_size(partial.num_bytes)} of it are here and verified")
+    else:
         try:
             _take(hub.fetch_entry(entry, area / "hub", progress), final)
             return

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outrider.io.cache_home import user_caches
+from outrider.io.disk import files_below
 from outrider.io.quant_tag import GGUF, tag_of
 
 OLLAMA_HOST = "registry.ollama.ai"
@@ -101,14 +102,14 @@ def has_safetensors(snapshot: Path) -> bool:
 def gguf_names(directory: Path) -> list[str]:
     """The GGUF files below a directory, relative to it; files that a broken link leaves behind do not count."""
     return sorted(
-        path.relative_to(directory).as_posix() for path in directory.rglob("*") if _is_gguf(path) and path.is_file()
+        path.relative_to(directory).as_posix() for path in files_below(directory) if _is_gguf(path) and path.is_file()
     )
 
 
 def _ollama(root: Path) -> Iterator[FoundModel]:
     manifests = root / "manifests"
-    for manifest in manifests.rglob("*"):
-        blob = _ollama_blob(root, manifest) if manifest.is_file() else None
+    for manifest in files_below(manifests):
+        blob = _ollama_blob(root, manifest)
         if blob is not None:
             *parts, tag = manifest.relative_to(manifests).parts
             name = "/".join(parts).removeprefix(f"{OLLAMA_HOST}/").removeprefix("library/")

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
+from outrider.io.disk import size_of
+
 
 class Progress(Protocol):
     """What a transfer reports to. `done_bytes` counts what has arrived of the whole file."""
@@ -93,15 +95,6 @@ def watching(directory: Path, progress: Progress, done_bytes: int, most_bytes: i
     finally:
         stop.set()
         thread.join()
-
-
-def size_of(directory: Path) -> int:
-    """Bytes of all files below `directory`; files that vanish meanwhile count nothing."""
-    total = 0
-    for path in directory.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += 0 if path.is_symlink() or path.is_dir() else path.stat().st_size
-    return total
 
 
 def readable_size(num_bytes: int) -> str:
