@@ -1,0 +1,208 @@
+"""Benchmark runs: every drafter over the same requests, the baseline `none` first, all through the same loop.
+
+Each pass has an engine, a cache and a drafter of its own, all empty at its beginning; what a drafter learns from one
+prompt it may use for the next, as in service. A pass of all drafters is repeated, and times are medians over repeats.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from outrider.bench.identity import Divergence, audit
+from outrider.bench.workload import Workload
+from outrider.core.request import Request
+from outrider.core.sampling import Sampling
+from outrider.core.stats import Stats
+from outrider.drafting.syntax import drafter_of
+from outrider.engine.config import EngineConfig
+from outrider.engine.engine import Engine
+from outrider.engine.prompt import PromptReader
+from outrider.target.load import LoadedModel
+
+BASELINE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchConfig:
+    """What is run. `batch` requests are in the engine at once; `limit` 0 takes every prompt."""
+
+    drafters: tuple[str, ...]
+    sampling: Sampling
+    batch: int = 1
+    limit: int = 0
+    repeat: int = 1
+    max_draft: int = 64
+    context: int = 0
+
+    @property
+    def all_drafters(self) -> tuple[str, ...]:
+        """The baseline first, each drafter once."""
+        return tuple(dict.fromkeys((BASELINE, *self.drafters)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One drafter on one workload: a row of the table and of the JSON document. Times are in seconds.
+
+    `tok_s` is decoding speed, first to last token: emitted over the time of it, per request when alone, from the first
+    request's first token to the last one's last in a batch. `speedup` is its ratio to the baseline's, `speedup_total`
+    that of whole requests (tokens over `total_s`). `ttft_s` is the median time to the first token once a request runs.
+    `draft_s`, `target_s`, `verify_s` and `host_s` are sums over all rounds, prefill included.
+    """
+
+    drafter: str
+    workload: str
+    prompts: int
+    tokens: int
+    tok_s: float
+    prefill_tok_s: float
+    ttft_s: float
+    total_s: float
+    speedup: float
+    speedup_total: float
+    rounds: int
+    drafted: int
+    accepted: int
+    tokens_per_round: float
+    accept_rate: float
+    accepted_at_depth: list[int]
+    draft_s: float
+    target_s: float
+    host_s: float
+    identical: bool
+    verify_s: float
+    tok_s_range: tuple[float, float]
+    divergences: tuple[Divergence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One pass of one drafter: what came out and how long it took."""
+
+    outputs: list[list[int]]
+    stats: Stats
+    first_token_s: list[float]
+    decode_s: float
+    total_s: float
+    divergences: tuple[Divergence, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(map(len, self.outputs))
+
+    @property
+    def tok_s(self) -> float:
+        return self.stats.emitted / self.decode_s if self.decode_s else 0.0
+
+    @property
+    def total_tok_s(self) -> float:
+        return self.num_tokens / self.total_s
+
+    @property
+    def prefill_tok_s(self) -> float:
+        computed = self.stats.prompt_tokens - self.stats.cached_tokens
+        return computed / self.stats.prefill_s if self.stats.prefill_s else 0.0
+
+
+def bench(model: LoadedModel, workload: Workload, config: BenchConfig, tell: Callable[[str], None]) -> list[Run]:
+    """All drafters over one workload; `tell` hears what is being run. Raises: OutriderError."""
+    requests = requests_of(workload, PromptReader(model.tokenizer), config)
+    _pass(model, BASELINE, [_shortened(requests[0])], config)  # warms up threads and memory
+    trials: dict[str, list[Trial]] = {drafter: [] for drafter in config.all_drafters}
+    for number in range(config.repeat):
+        for drafter, done in trials.items():
+            tell(f"{workload.name}: {drafter}, pass {number + 1} of {config.repeat}")
+            expected = trials[BASELINE][0].outputs if trials[BASELINE] else None
+            done.append(_pass(model, drafter, requests, config, expected))
+    base = trials[BASELINE]
+    return [_run(drafter, workload.name, done, base) for drafter, done in trials.items()]
+
+
+def requests_of(workload: Workload, reader: PromptReader, config: BenchConfig) -> list[Request]:
+    """The workload's prompts as requests with a seed; messages go through the chat template."""
+    sampling = config.sampling.seeded()
+    chosen = workload.prompts[: config.limit or None]
+    texts = [reader.render([{"role": message.role, "content": message.content} for message in prompt.messages], {})
+             if prompt.text is None else prompt.text for prompt in chosen]
+    return [reader.request(text, sampling) for text in texts]
+
+
+def new_engine(model: LoadedModel, drafter: object, requests: Sequence[Request], config: BenchConfig) -> Engine:
+    """A fresh engine with a fresh drafter, and a cache for `batch` of the longest request twice over."""
+    longest = max(len(request.token_n) + request.sampling.max_tokens for request in requests) + config.max_draft + 32
+    sizes = EngineConfig(max_sequences=config.batch, max_draft=config.max_draft, context=config.context,
+                         cache_tokens=2 * config.batch * longest)
+    return Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, sizes)
+
+
+def _pass(model: LoadedModel, drafter: str, requests: Sequence[Request], config: BenchConfig,
+          expected: Sequence[Sequence[int]] | None = None) -> Trial:
+    engine = new_engine(model, drafter, requests, config)
+    try:
+        trial = _timed(engine, requests, config.batch)
+        if expected is None:
+            return trial
+        divergences = audit(engine, requests, expected, trial.outputs)
+    finally:
+        engine.close()
+    return replace(trial, divergences=divergences)
+
+
+def _shortened(request: Request) -> Request:
+    return replace(request, sampling=replace(request.sampling, max_tokens=2))
+
+
+def _timed(engine: Engine, requests: Sequence[Request], batch: int) -> Trial:
+    sequences = [engine.add(request)[0] for request in requests]
+    begin_s = time.perf_counter()
+    engine.run()
+    total_s = time.perf_counter() - begin_s
+    stats = Stats()
+    for sequence in sequences:
+        stats.add(sequence.stats)
+    decode_s = stats.decode_s
+    if batch > 1:
+        decode_s = max(sequence.last_s for sequence in sequences) - min(sequence.first_s for sequence in sequences)
+    first_token_s = [sequence.stats.prefill_s for sequence in sequences]
+    return Trial([sequence.output for sequence in sequences], stats, first_token_s, decode_s, total_s)
+
+
+def _run(drafter: str, workload: str, trials: Sequence[Trial], base: Sequence[Trial]) -> Run:
+    def median(read: Callable[[Trial], float], of: Sequence[Trial] = trials) -> float:
+        return statistics.median(read(trial) for trial in of)
+
+    def ratio(read: Callable[[Trial], float]) -> float:
+        below = median(read, base)
+        return median(read) / below if below else 0.0
+
+    stats = trials[0].stats
+    speeds = [trial.tok_s for trial in trials]
+    divergences = tuple(dict.fromkeys(divergence for trial in trials for divergence in trial.divergences))
+    return Run(
+        drafter=drafter,
+        workload=workload,
+        prompts=len(trials[0].outputs),
+        tokens=trials[0].num_tokens,
+        tok_s=median(lambda trial: trial.tok_s),
+        prefill_tok_s=median(lambda trial: trial.prefill_tok_s),
+        ttft_s=median(lambda trial: statistics.median(trial.first_token_s)),
+        total_s=median(lambda trial: trial.total_s),
+        speedup=ratio(lambda trial: trial.tok_s),
+        speedup_total=ratio(lambda trial: trial.total_tok_s),
+        rounds=stats.rounds,
+        drafted=stats.drafted,
+        accepted=stats.accepted,
+        tokens_per_round=stats.tokens_per_round,
+        accept_rate=stats.accept_rate,
+        accepted_at_depth=stats.accepted_at_depth,
+        draft_s=median(lambda trial: trial.stats.draft_s),
+        target_s=median(lambda trial: trial.stats.target_s),
+        host_s=median(lambda trial: trial.stats.host_s),
+        identical=not divergences,
+        verify_s=median(lambda trial: trial.stats.verify_s),
+        tok_s_range=(min(speeds), max(speeds)),
+        divergences=divergences,
+    )

@@ -1,0 +1,105 @@
+"""`outrider bench run`: drafters against plain decoding on the same prompts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import outrider
+from outrider.cli.flags import parse
+from outrider.cli.machine import read_processor
+from outrider.cli.options import ModelOptions
+from outrider.core.sampling import Sampling
+from outrider.errors import ConfigError, suggestion
+
+if TYPE_CHECKING:
+    from outrider.bench.report import Machine
+    from outrider.target.load import LoadedModel
+
+SUMMARY = "measure drafters against plain decoding: bench run"
+ACTIONS = ("run",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchRun(ModelOptions):
+    """Run the baseline `none` and every drafter over the same prompts, compare the tokens, print a table.
+
+    Times are medians over --repeat passes; every pass begins with an empty cache and an empty drafter.
+    """
+
+    drafter: str = "suffix"
+    """Drafters, separated by commas; `none` comes first whether named or not."""
+    prompts: str = "edit"
+    """Shipped workloads (edit, code, chat, math, summary) or .jsonl files, separated by commas."""
+    max_tokens: int = 256
+    """Length of an answer in tokens, at most."""
+    temperature: float = 0.0
+    """0 is greedy."""
+    seed: int = 0
+    """Seed of every request."""
+    batch: int = 1
+    """Requests in the engine at once."""
+    limit: int = 0
+    """Prompts of each workload, the first ones; 0 takes all."""
+    repeat: int = 1
+    """Passes, of which medians are printed."""
+    json: bool = False
+    """End with one JSON document on the last line."""
+
+
+def run(argv: list[str]) -> int:
+    if not argv or argv[0] not in (*ACTIONS, "-h", "--help"):
+        given = f"unknown action '{argv[0]}'{suggestion(argv[0], ACTIONS)}" if argv else "no action given"
+        raise ConfigError(f"{given}; expected 'outrider bench run MODEL', see 'outrider bench run --help'")
+    return _run(parse(BenchRun, argv[1:] if argv[0] == "run" else argv, "outrider bench run"))
+
+
+def _run(options: BenchRun) -> int:
+    for name in ("batch", "repeat"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name}: got {getattr(options, name)}, expected 1 or more")
+    if options.limit < 0:
+        raise ConfigError(f"--limit: got {options.limit}, expected 0 or more")
+    sampling = Sampling(temperature=options.temperature, seed=options.seed, max_tokens=options.max_tokens)
+    from rich.console import Console
+
+    from outrider.bench.report import divergence_lines, document, table
+    from outrider.bench.run import BenchConfig, bench
+    from outrider.bench.workload import load
+    from outrider.cli.session import open_model
+    from outrider.drafting.syntax import spec_of, split_runs
+
+    drafters = split_runs(options.drafter)
+    for drafter in drafters:
+        spec_of(drafter)  # a misspelt one must not cost the others' time
+    workloads = [load(name.strip()) for name in options.prompts.split(",")]
+    model = open_model(options)
+    config = BenchConfig(drafters=tuple(drafters), sampling=sampling, batch=options.batch, limit=options.limit,
+                         repeat=options.repeat, max_draft=options.max_draft, context=options.context)
+    runs = [row for workload in workloads for row in bench(model, workload, config, _tell)]
+    _tell("")
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
+    console.print(table(runs))
+    for line in divergence_lines(runs):
+        print(line)
+    if options.json:
+        print(document(model.name, _machine(model), runs))
+    return 0
+
+
+def _tell(line: str) -> None:
+    """Progress, on a terminal only: each line takes the place of the one before."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _machine(model: LoadedModel) -> Machine:
+    import torch
+
+    from outrider.bench.report import Machine
+
+    processor = read_processor()
+    return Machine(processor=processor.model, instructions=processor.instructions, cpus=processor.num_usable,
+                   threads=torch.get_num_threads(), device=str(model.target.device), torch=str(torch.__version__),
+                   outrider=outrider.__version__)
