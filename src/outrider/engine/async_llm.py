@@ -13,9 +13,10 @@ from typing import Any
 from outrider.core.request import Delta, Request, Result
 from outrider.core.sampling import Sampling
 from outrider.engine.llm import DEFAULT_DRAFTER, LLM
-from outrider.engine.load import LoadedModel
 from outrider.engine.prompt import Messages
 from outrider.engine.sequence import Sequence
+from outrider.errors import RequestError
+from outrider.target.load import LoadedModel
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class AsyncLLM:
         self.llm = LLM(model, drafter=drafter, **options)
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs: list[_Job] = []
+        self._closed = False
         self._thread = threading.Thread(target=self._drive, name="outrider-engine", daemon=True)
         self._thread.start()
 
@@ -60,6 +62,7 @@ class AsyncLLM:
 
     async def close(self) -> None:
         """Abort what is running and end the engine's thread."""
+        self._closed = True
         self._calls.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -70,6 +73,8 @@ class AsyncLLM:
         await self.close()
 
     def _submit(self, request: Request) -> tuple[_Job, asyncio.Queue[Delta | BaseException | None]]:
+        if self._closed:
+            raise RequestError("this AsyncLLM is closed: make a new one")
         loop = asyncio.get_running_loop()
         deltas: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
         job = _Job(request, lambda item: _tell(loop, deltas, item), [])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from outrider.errors import ConfigError
+from outrider.target.load import MAX_CONTEXT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
@@ -15,9 +18,12 @@ class EngineConfig:
     cache_tokens: int = 0
     context: int = 0  # 0: what the model was made for, at most 32,768
 
-    def context_of(self, max_positions: int) -> int:
-        limit = min(max_positions, 32_768)
-        return min(self.context, max_positions) if self.context else limit
+    def __post_init__(self) -> None:
+        for name, low in (("max_sequences", 1), ("max_draft", 0), ("prefill_tokens", 1), ("cache_tokens", 0),
+                          ("context", 0)):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least {low}")
 
     def cache_of(self, context: int) -> int:
-        return self.cache_tokens or min(self.max_sequences * (context + self.max_draft), 32_768)
+        return self.cache_tokens or min(self.max_sequences * (context + self.max_draft), MAX_CONTEXT)

@@ -27,6 +27,7 @@ from outrider.engine.text import TextStream
 from outrider.errors import CacheFullError, RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.target.interface import ForwardOutput, Target
+from outrider.target.load import context_size
 from outrider.target.pack import pack
 from outrider.verify.match import walk
 
@@ -49,7 +50,7 @@ class Engine:
                  config: EngineConfig | None = None) -> None:
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
         self.config = config or EngineConfig()
-        self.context = self.config.context_of(target.spec.max_positions)
+        self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context))
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
@@ -72,7 +73,15 @@ class Engine:
     def step(self) -> list[Sequence]:
         """One round; returns the sequences that gained tokens or ended."""
         plan = self.plan()
-        return self.resolve(self.launch(plan)) if plan.parts else []
+        if not plan.parts:
+            return []
+        flight = self.launch(plan)  # up to here nothing has changed that would not bear doing again
+        try:
+            return self.resolve(flight)
+        except BaseException:  # Ctrl-C too: sequences settled by half cannot go on
+            for part in plan.parts:
+                self.abort(part.sequence)
+            raise
 
     def run(self) -> None:
         """Rounds until nothing is left to do."""
@@ -81,13 +90,12 @@ class Engine:
 
     def abort(self, sequence: Sequence) -> None:
         """End a sequence at any point; what it has emitted stays readable."""
-        if sequence.finish_reason is not None:
-            return
-        sequence.finish_reason = "abort"
-        sequence.text.finish()
+        if sequence.finish_reason is None:
+            sequence.finish_reason = "abort"
+            sequence.text.finish()
         if sequence in self._running:
             self._retire(sequence)
-        else:
+        elif sequence in self._waiting:
             self._waiting.remove(sequence)
 
     def plan(self) -> Plan:
@@ -96,7 +104,8 @@ class Engine:
         running = [(sequence, self.cache.length(sequence.row)) for sequence in self._running]
         pending = pending_tokens(running, self.config.prefill_tokens)
         begin_s = time.perf_counter()
-        decoding = [index for index, item in enumerate(pending) if item.is_last and len(item.token_P) == 1]
+        # Prefill gives the first token alone, however its chunks fall, so that a round means the same everywhere.
+        decoding = [index for index, item in enumerate(pending) if item.sequence.num_output]
         sequences = [pending[index].sequence for index in decoding]
         budgets = [draft_budget(sequence, self.config.max_draft, self.context) for sequence in sequences]
         trees: dict[int, DraftTree] = {}
@@ -171,7 +180,8 @@ class Engine:
             promised = sum(self._worst(sequence) - self.cache.num_blocks(sequence.row) for sequence in self._running)
             if self._worst(self._waiting[0]) > self.cache.num_available - promised:
                 return
-            self._start(self._waiting.popleft())
+            self._start(self._waiting[0])
+            self._running.append(self._waiting.popleft())
 
     def _worst(self, sequence: Sequence) -> int:
         return self._worst_blocks(sequence.num_prompt, sequence.sampling.max_tokens)
@@ -184,10 +194,13 @@ class Engine:
         if sequence.sampling.has_penalties:
             sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
         context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction, request.scope)
-        sequence.state = self.drafter.start(context)
-        if cached:
-            self.drafter.commit([sequence.state], [sequence.first_commit(cached)])
-        self._running.append(sequence)
+        try:
+            sequence.state = self.drafter.start(context)
+            if cached:
+                self.drafter.commit([sequence.state], [sequence.first_commit(cached)])
+        except BaseException:
+            self.cache.release(sequence.row)
+            raise
 
     def _retire(self, sequence: Sequence) -> None:
         self._running.remove(sequence)

@@ -13,10 +13,10 @@ from outrider.core.sampling import Sampling
 from outrider.drafting.syntax import drafter_of
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
-from outrider.engine.load import LoadedModel, load_model
 from outrider.engine.prompt import Messages, Prompt, PromptReader
 from outrider.engine.sequence import Sequence
 from outrider.errors import ConfigError
+from outrider.target.load import LoadedModel, load_model
 
 DEFAULT_DRAFTER = "suffix"
 
@@ -102,10 +102,12 @@ class LLM:
 
     def _deltas(self, sequences: list[Sequence]) -> Iterator[Delta]:
         try:
-            while any(sequence.finish_reason is None for sequence in sequences):
-                for sequence in self.engine.step():
-                    if sequence in sequences:
-                        yield sequence.delta()
+            while True:
+                # Another stream or call may have moved the engine on meanwhile: its rounds are news here too.
+                yield from [sequence.delta() for sequence in sequences if sequence.has_news]
+                if all(sequence.finish_reason is not None for sequence in sequences):
+                    return
+                self.engine.step()
         finally:
             self._abort([sequences])
 

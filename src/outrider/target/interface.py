@@ -35,10 +35,14 @@ class ForwardOutput:
 
 
 class Target(Protocol):
-    """A model that verifies drafts. Also what drafters see of it (`drafting.TargetView`)."""
+    """A model that verifies drafts. Also what drafters see of it (`drafting.TargetView`).
+
+    `context` is the number of absolute positions it was built for, at most `spec.max_positions`.
+    """
 
     spec: ModelSpec
     info: TargetInfo
+    context: int
 
     @property
     def vocab_size(self) -> int: ...

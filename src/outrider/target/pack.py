@@ -24,13 +24,16 @@ from outrider.core.tree import ANCHOR, EMPTY_TREE, DraftTree
 class Entry:
     """What one sequence puts into a step: tokens whose keys are not in the cache yet, and a draft behind them.
 
-    `all_logits` asks for logits of the anchor (the last pending row) and every node; false asks for none.
+    The first `done` of these rows are in the cache already, forwarded earlier in the same round: a drafter grows its
+    tree level by level that way. `all_logits` asks for logits of the anchor (the last pending row) and every node, as
+    far as they are forwarded now; false asks for none.
     """
 
     row: int
     token_P: Sequence[int]
     tree: DraftTree = EMPTY_TREE
     all_logits: bool = True
+    done: int = 0
 
     @property
     def count(self) -> int:
@@ -48,10 +51,11 @@ def pack(cache: KVCache, entries: Sequence[Entry], window: int, device: torch.de
         cache.reserve(entry.row, entry.count)
         anchor = length + pending - 1
         position_M = [*range(length, length + pending), *(anchor + depth for depth in entry.tree.depths())]
-        token += [*entry.token_P, *entry.tree.token_N]
-        position += position_M
+        token += [*entry.token_P, *entry.tree.token_N][entry.done :]
+        position += position_M[entry.done :]
         if entry.all_logits:
-            logit_row += range(begin + pending - 1, begin + entry.count)
+            first = max(pending - 1, entry.done)
+            logit_row += range(begin + first - entry.done, begin + entry.count - entry.done)
         spans.append(_span(entry, begin, length, position_M, cache.slots(entry.row, entry.count), window))
     return Step(
         token_T=torch.tensor(token, device=device),
@@ -63,17 +67,17 @@ def pack(cache: KVCache, entries: Sequence[Entry], window: int, device: torch.de
 
 
 def _span(entry: Entry, begin: int, length: int, position_M: list[int], slot_L: Tensor, window: int) -> Span:
-    count, total = entry.count, len(slot_L)
+    count, total = entry.count - entry.done, len(slot_L)
     needs_local = 0 < window < total
-    if count == 1 and not needs_local:
+    if entry.count == 1 and not needs_local:
         return Span(begin, 1, slot_L, None, None)
     visible_ML = torch.ones(count, total, dtype=torch.bool)
-    visible_ML[:, length:] = ancestry(entry)
+    visible_ML[:, length:] = ancestry(entry)[entry.done :]
     local_ML = visible_ML
     if needs_local:
-        query_M = torch.tensor(position_M)
-        key_L = torch.cat((torch.arange(length), query_M))
-        local_ML = visible_ML & (query_M[:, None] - key_L < window)
+        appended_M = torch.tensor(position_M)
+        key_L = torch.cat((torch.arange(length), appended_M))
+        local_ML = visible_ML & (appended_M[entry.done :, None] - key_L < window)
     device = slot_L.device
     return Span(begin, count, slot_L, visible_ML.to(device), local_ML.to(device))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from outrider.engine.config import EngineConfig
 from outrider.errors import ConfigError, suggestion
 from outrider.io.checkpoint import open_checkpoint
 from outrider.io.model_tokenizer import open_tokenizer
@@ -16,6 +15,7 @@ from outrider.io.tokenizer import Tokenizer
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.interface import Target
 
+MAX_CONTEXT = 32_768  # unless more is asked for
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -42,9 +42,14 @@ def load_model(reference: str | Path, *, dtype: str = "", device: str = "", cont
     checkpoint = open_checkpoint(path)
     tokenizer = open_tokenizer(path)
     decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _DTYPES[wanted], place)
-    positions = EngineConfig(context=context).context_of(checkpoint.spec.max_positions)
+    positions = context_size(checkpoint.spec.max_positions, context)
     name = str(reference) if path.name not in str(reference) else path.stem
     return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
+
+
+def context_size(max_positions: int, wanted: int) -> int:
+    """Positions to make room for: what is wanted, never more than the model was made for."""
+    return min(wanted or MAX_CONTEXT, max_positions)
 
 
 def _device(name: str) -> torch.device:

@@ -1,0 +1,123 @@
+"""`mix`: several drafters at once, their branches merged into one tree.
+
+Named by joining others with `+`. A node that several members propose is verified once and keeps all their sources; its
+survival is the best of theirs. Whom to believe, and how much to draft, is for the policy to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from outrider.core.commit import Candidates, Commit
+from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
+from outrider.drafting.interface import Drafter, SequenceContext, TargetView
+from outrider.drafting.syntax import DrafterSpec
+from outrider.errors import ConfigError
+
+MixState = list[Any]
+
+
+class MixDrafter(Drafter[MixState]):
+    """The members' states side by side."""
+
+    @dataclass(frozen=True, slots=True)
+    class Config:
+        """`members` are drafters with their configs; written as `suffix+model:target=...`."""
+
+        members: tuple[DrafterSpec, ...]
+
+        def __post_init__(self) -> None:
+            if not isinstance(self.members, tuple) or len(self.members) < 2:
+                raise ConfigError("drafter 'mix' joins two or more drafters: write them as NAME+NAME")
+
+    def bind(self, target: TargetView) -> None:
+        super().bind(target)
+        self.members = [spec.build(target) for spec in self.config.members]
+        self.taps = tuple(sorted({tap for member in self.members for tap in member.taps}))
+        self.candidates = max(member.candidates for member in self.members)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(name for member in self.members for name in member.sources)
+
+    def start(self, context: SequenceContext) -> MixState:
+        return [member.start(context) for member in self.members]
+
+    def commit(self, states: Sequence[MixState], commits: Sequence[Commit]) -> None:
+        for index, member in enumerate(self.members):
+            own = [self._own_part(member, commit) for commit in commits]
+            member.commit([state[index] for state in states], own)
+
+    def propose(self, states: Sequence[MixState], budgets: Sequence[Budget]) -> DraftBatch:
+        drafts = [member.propose([state[index] for state in states], budgets).trees
+                  for index, member in enumerate(self.members)]
+        shifts = [sum(len(member.sources) for member in self.members[:index]) for index in range(len(self.members))]
+        trees = [merge(trees, shifts, budget.nodes)
+                 for trees, budget in zip(zip(*drafts, strict=True), budgets, strict=True)]
+        return DraftBatch.of(trees, self.target.device)
+
+    def fork(self, state: MixState) -> MixState:
+        return [member.fork(own) for member, own in zip(self.members, state, strict=True)]
+
+    def finish(self, state: MixState) -> None:
+        for member, own in zip(self.members, state, strict=True):
+            member.finish(own)
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
+
+    def _own_part(self, member: Drafter[Any], commit: Commit) -> Commit:
+        """The commit as a member alone would have got it: its taps' columns, its number of candidates."""
+        feature_nF = commit.feature_nF
+        if feature_nF is not None:
+            size = feature_nF.shape[1] // len(self.taps)
+            columns = [self.taps.index(tap) * size + column for tap in member.taps for column in range(size)]
+            feature_nF = feature_nF[:, columns] if columns else None
+        candidates = commit.candidates
+        if candidates is not None:
+            kept = [row[: member.candidates] for row in candidates.top_MK]
+            candidates = Candidates(candidates.row_token_M, kept) if member.candidates else None
+        return replace(commit, feature_nF=feature_nF, candidates=candidates)
+
+
+@dataclass(slots=True)
+class _Branch:
+    """A merged node."""
+
+    token: int
+    parent: int
+    source: int
+    score: float
+
+
+def merge(trees: Sequence[DraftTree], shifts: Sequence[int], num_nodes: int) -> DraftTree:
+    """One tree from many, with sources shifted into their own bits, cut to the `num_nodes` likeliest."""
+    found: dict[tuple[int, int], int] = {}
+    merged: list[_Branch] = []
+    for tree, shift in zip(trees, shifts, strict=True):
+        place: list[int] = []
+        for node in range(len(tree)):
+            parent = tree.parent_N[node] if tree.parent_N[node] == ANCHOR else place[tree.parent_N[node]]
+            score = tree.score(node) if parent == ANCHOR else min(tree.score(node), merged[parent].score)
+            key = (parent, tree.token_N[node])
+            if key not in found:
+                found[key] = len(merged)
+                merged.append(_Branch(tree.token_N[node], parent, 0, 0.0))
+            place.append(found[key])
+            branch = merged[found[key]]
+            branch.source |= tree.source(node) << shift
+            branch.score = max(branch.score, score)
+    return _cut(merged, num_nodes)
+
+
+def _cut(merged: list[_Branch], num_nodes: int) -> DraftTree:
+    """The likeliest nodes; a parent is at least as likely as its children and comes before them."""
+    order = sorted(range(len(merged)), key=lambda node: (-merged[node].score, node))[:num_nodes]
+    order.sort()
+    place = {node: index for index, node in enumerate(order)}
+    kept = [merged[node] for node in order]
+    return DraftTree([node.token for node in kept], [place.get(node.parent, ANCHOR) for node in kept],
+                     [node.source for node in kept], [node.score for node in kept])
