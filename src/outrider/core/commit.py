@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
-from outrider.core.tree import EMPTY_TREE, DraftTree
+from outrider.core.tree import EMPTY_TREE, DraftTree, width_bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,47 @@ class Commit:
     tree: DraftTree = EMPTY_TREE
     verdict: Verdict | None = None
     candidates: Candidates | None = None
+
+
+@dataclass(frozen=True)
+class CommitBatch:
+    """The commits of B sequences: a list for drafters on the host, padded tensors for those on the device.
+
+    Shapes: token_BW int64, -1 behind the last; count_B int64; feature_BWF None where nothing was tapped. W is a width
+    bucket, so that shapes repeat from round to round. Tensors are made when first asked for.
+    """
+
+    commits: tuple[Commit, ...]
+    device: torch.device
+
+    def __iter__(self) -> Iterator[Commit]:
+        return iter(self.commits)
+
+    def __len__(self) -> int:
+        return len(self.commits)
+
+    @cached_property
+    def width(self) -> int:
+        return width_bucket(max((len(commit.token_n) for commit in self.commits), default=0))
+
+    @cached_property
+    def count_B(self) -> Tensor:
+        return torch.tensor([len(commit.token_n) for commit in self.commits], device=self.device)
+
+    @cached_property
+    def token_BW(self) -> Tensor:
+        token_BW = torch.full((len(self.commits), self.width), -1, dtype=torch.int64, device=self.device)
+        for row, commit in enumerate(self.commits):
+            token_BW[row, : len(commit.token_n)] = torch.tensor(commit.token_n, dtype=torch.int64)
+        return token_BW
+
+    @cached_property
+    def feature_BWF(self) -> Tensor | None:
+        tapped = [commit.feature_nF for commit in self.commits if commit.feature_nF is not None]
+        if not tapped:
+            return None
+        feature_BWF = tapped[0].new_zeros(len(self.commits), self.width, tapped[0].shape[1])
+        for row, commit in enumerate(self.commits):
+            if commit.feature_nF is not None:
+                feature_BWF[row, : len(commit.feature_nF)] = commit.feature_nF
+        return feature_BWF

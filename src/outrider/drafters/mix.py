@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outrider.core.commit import Candidates, Commit
+from outrider.core.commit import Candidates, Commit, CommitBatch
 from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
 from outrider.drafting.syntax import DrafterSpec
@@ -45,10 +45,10 @@ class MixDrafter(Drafter[MixState]):
     def start(self, context: SequenceContext) -> MixState:
         return [member.start(context) for member in self.members]
 
-    def commit(self, states: Sequence[MixState], commits: Sequence[Commit]) -> None:
+    def commit(self, states: Sequence[MixState], commits: CommitBatch) -> None:
         for index, member in enumerate(self.members):
-            own = [self._own_part(member, commit) for commit in commits]
-            member.commit([state[index] for state in states], own)
+            own = tuple(self._own_part(member, commit) for commit in commits)
+            member.commit([state[index] for state in states], CommitBatch(own, commits.device))
 
     def propose(self, states: Sequence[MixState], budgets: Sequence[Budget]) -> DraftBatch:
         drafts = [member.propose([state[index] for state in states], budgets).trees

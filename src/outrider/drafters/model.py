@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from outrider.core.commit import Commit
+from outrider.core.commit import CommitBatch
 from outrider.core.distribution import noisy, scores
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
@@ -103,7 +103,7 @@ class ModelDrafter(Drafter[_State]):
     def start(self, context: SequenceContext) -> _State:
         return _State(context, [context.token])
 
-    def commit(self, states: Sequence[_State], commits: Sequence[Commit]) -> None:
+    def commit(self, states: Sequence[_State], commits: CommitBatch) -> None:
         for state, commit in zip(states, commits, strict=True):
             state.tokens.extend(commit.token_n)
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from outrider.core.commit import Commit
+from outrider.core.commit import Commit, CommitBatch
 from outrider.core.noise import NoiseKey
 from outrider.core.sampling import Sampling
 from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
@@ -113,7 +113,7 @@ class Drafter(ABC, Generic[State]):
         """The state of a sequence that begins with `context.token`."""
 
     @abstractmethod
-    def commit(self, states: Sequence[State], commits: Sequence[Commit]) -> None:
+    def commit(self, states: Sequence[State], commits: CommitBatch) -> None:
         """Take note of tokens gained. May lag: work is best done when a proposal is wanted."""
 
     @abstractmethod
@@ -142,7 +142,7 @@ class HostDrafter(Drafter[State]):
     def draft(self, state: State, budget: Budget) -> DraftTree:
         """A proposal within a budget that is not empty."""
 
-    def commit(self, states: Sequence[State], commits: Sequence[Commit]) -> None:
+    def commit(self, states: Sequence[State], commits: CommitBatch) -> None:
         for state, commit in zip(states, commits, strict=True):
             self.observe(state, commit)
 

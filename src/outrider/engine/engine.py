@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from outrider.core.commit import VerdictBatch
+from outrider.core.commit import Commit, CommitBatch, VerdictBatch
 from outrider.core.distribution import History
 from outrider.core.request import Request
 from outrider.core.stats import Stats
@@ -134,7 +134,7 @@ class Engine:
         stop_ids = self.target.spec.eos_ids
         settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, stop_ids, self.context,
                          self.drafter.candidates)
-        self.drafter.commit([item.sequence.state for item in settled], [item.commit for item in settled])
+        self._commit([item.sequence for item in settled], [item.commit for item in settled])
         for item in settled:
             if item.sequence.finish_reason is not None:
                 self._retire(item.sequence)
@@ -197,10 +197,14 @@ class Engine:
         try:
             sequence.state = self.drafter.start(context)
             if cached:
-                self.drafter.commit([sequence.state], [sequence.first_commit(cached)])
+                self._commit([sequence], [sequence.first_commit(cached)])
         except BaseException:
             self.cache.release(sequence.row)
             raise
+
+    def _commit(self, sequences: list[Sequence], commits: list[Commit]) -> None:
+        states = [sequence.state for sequence in sequences]
+        self.drafter.commit(states, CommitBatch(tuple(commits), self.target.device))
 
     def _retire(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
