@@ -3,7 +3,8 @@
 The target's choice at a position is the argmax of score + noise, so with noise that depends on nothing but this key
 the chosen token cannot depend on what was drafted, batched, cached or preempted (design, "Keyed noise").
 
-    seed, tag ─ mix ─┐
+    seed ─ mix ─┐
+    stream ─── mix ─┐
     sample ─────── mix ─┐
     position ───────── mix ─┬─ a ─┐
                             ├─ b ─┤
@@ -50,7 +51,7 @@ class NoiseKey:
 
     def words(self, position: int, stream: Stream = Stream.CHOICE) -> tuple[int, int, int]:
         """The three 64-bit words (a, b, c) of one position, as signed integers for torch."""
-        word = mix(self.seed + _GAMMA * int(stream))
+        word = mix(mix(self.seed) + _GAMMA * int(stream))  # mixed first: no seed's stream is another seed's
         word = mix(word + _GAMMA * (self.sample + 1))
         word = mix(word ^ mix(position + _STREAM_A))
         return tuple(_signed(mix(word + salt)) for salt in (_STREAM_A, _STREAM_B, _STREAM_C))  # type: ignore[return-value]
