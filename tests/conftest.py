@@ -1,4 +1,4 @@
-"""What all tests share: how hypothesis searches, and how many threads torch may take."""
+"""What all tests share: how hypothesis searches, how many threads torch may take, and on which device it works."""
 
 from __future__ import annotations
 
@@ -15,4 +15,16 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("ci" if os.environ.get("CI") else "local")
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest) -> None:
+    """One thread for toys: on a busy machine a second one costs a wait at every operation."""
+    is_real = request.node.get_closest_marker("real_model") is not None
+    torch.set_num_threads(min(2, os.cpu_count() or 1) if is_real else 1)
+
+
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    """Where tests that do not care for a device run: `OUTRIDER_DEVICE`, or the CPU. `scripts/gpu-check` sets it."""
+    return torch.device(os.environ.get("OUTRIDER_DEVICE", "cpu"))
