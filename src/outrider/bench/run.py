@@ -1,7 +1,8 @@
 """Benchmark runs: every drafter over the same requests, the baseline `none` first, all through the same loop.
 
-Each pass has an engine, a cache and a drafter of its own, all empty at its beginning; what a drafter learns from one
-prompt it may use for the next, as in service. A pass of all drafters is repeated, and times are medians over repeats.
+In a pass every drafter has an engine and a cache of its own, all empty at its beginning; what a drafter learns from one
+prompt it may use for the next, as in service. The drafters take turns, `batch` requests each, so that a machine whose
+speed drifts slows all of them alike. Passes are repeated, and times are medians over them.
 """
 
 from __future__ import annotations
@@ -101,6 +102,14 @@ class Trial:
     def total_tok_s(self) -> float:
         return self.num_tokens / self.total_s
 
+    def joined(self, other: Trial) -> Trial:
+        """This part and the next one of the same pass."""
+        stats = Stats()
+        stats.add(self.stats)
+        stats.add(other.stats)
+        return Trial([*self.outputs, *other.outputs], stats, [*self.first_token_s, *other.first_token_s],
+                     self.decode_s + other.decode_s, self.total_s + other.total_s)
+
     @property
     def prefill_tok_s(self) -> float:
         computed = self.stats.prompt_tokens - self.stats.cached_tokens
@@ -110,13 +119,13 @@ class Trial:
 def bench(model: LoadedModel, workload: Workload, config: BenchConfig, tell: Callable[[str], None]) -> list[Run]:
     """All drafters over one workload; `tell` hears what is being run. Raises: OutriderError."""
     requests = requests_of(workload, PromptReader(model.tokenizer), config)
-    _pass(model, BASELINE, [_shortened(requests[0])], config)  # warms up threads and memory
+    warm_up = replace(config, drafters=())
+    _pass(model, [_shortened(requests[0])], warm_up, lambda line: None)  # threads and memory
     trials: dict[str, list[Trial]] = {drafter: [] for drafter in config.all_drafters}
     for number in range(config.repeat):
-        for drafter, done in trials.items():
-            tell(f"{workload.name}: {drafter}, pass {number + 1} of {config.repeat}")
-            expected = trials[BASELINE][0].outputs if trials[BASELINE] else None
-            done.append(_pass(model, drafter, requests, config, expected))
+        tell(f"{workload.name}: pass {number + 1} of {config.repeat}")
+        for drafter, trial in _pass(model, requests, config, tell).items():
+            trials[drafter].append(trial)
     base = trials[BASELINE]
     return [_run(drafter, workload.name, done, base) for drafter, done in trials.items()]
 
@@ -138,17 +147,23 @@ def new_engine(model: LoadedModel, drafter: object, requests: Sequence[Request],
     return Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, sizes)
 
 
-def _pass(model: LoadedModel, drafter: str, requests: Sequence[Request], config: BenchConfig,
-          expected: Sequence[Sequence[int]] | None = None) -> Trial:
-    engine = new_engine(model, drafter, requests, config)
+def _pass(model: LoadedModel, requests: Sequence[Request], config: BenchConfig,
+          tell: Callable[[str], None]) -> dict[str, Trial]:
+    """All requests through all drafters in turns, and then the audit against the baseline."""
+    engines = {drafter: new_engine(model, drafter, requests, config) for drafter in config.all_drafters}
+    trials: dict[str, Trial] = {}
     try:
-        trial = _timed(engine, requests, config.batch)
-        if expected is None:
-            return trial
-        divergences = audit(engine, requests, expected, trial.outputs)
+        for begin in range(0, len(requests), config.batch):
+            for drafter, engine in engines.items():
+                tell(f"requests {begin + 1} to {min(begin + config.batch, len(requests))}: {drafter}")
+                part = _timed(engine, requests[begin : begin + config.batch], config.batch)
+                trials[drafter] = trials[drafter].joined(part) if drafter in trials else part
+        expected = trials[BASELINE].outputs
+        return {drafter: replace(trial, divergences=audit(engines[drafter], requests, expected, trial.outputs))
+                for drafter, trial in trials.items()}
     finally:
-        engine.close()
-    return replace(trial, divergences=divergences)
+        for engine in engines.values():
+            engine.close()
 
 
 def _shortened(request: Request) -> Request:
