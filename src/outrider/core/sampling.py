@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from outrider.errors import ConfigError, suggestion
@@ -41,17 +41,16 @@ class Sampling:
     logprobs: int | None = None
 
     def __post_init__(self) -> None:
-        stop: object = self.stop
-        object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else tuple(self.stop))
-        stop_ids: object = self.stop_ids
-        object.__setattr__(self, "stop_ids", (stop_ids,) if isinstance(stop_ids, int) else tuple(self.stop_ids))
+        object.__setattr__(self, "stop", _listed("stop", self.stop, str))
+        object.__setattr__(self, "stop_ids", _listed("stop_ids", self.stop_ids, int))
         for name, low, high, whole in _RANGES:
             _check_number(name, getattr(self, name), low, high, whole)
         if any(not isinstance(text, str) or not text for text in self.stop):
             raise ConfigError("stop: expected non-empty strings")
         if any(not _is_id(token) for token in self.stop_ids):
             raise ConfigError(f"stop_ids: got {self.stop_ids!r}, expected token ids")
-        if any(not _is_id(token) or not _is_finite(bias) for token, bias in self.logit_bias.items()):
+        bias: object = self.logit_bias
+        if not isinstance(bias, Mapping) or any(not _is_id(key) or not _is_finite(bias[key]) for key in bias):
             raise ConfigError("logit_bias: expected token ids with a finite number each")
 
     @classmethod
@@ -98,6 +97,15 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("max_tokens", 1, _INF, True),
     ("logprobs", 0, 100, True),
 )
+
+
+def _listed(name: str, value: object, single: type) -> tuple[object, ...]:
+    """One value or several as a tuple."""
+    if isinstance(value, single):
+        return (value,)
+    if not isinstance(value, Iterable):
+        raise ConfigError(f"{name}: got {value!r}, expected a list")
+    return tuple(value)
 
 
 def _is_id(value: object) -> bool:
