@@ -23,6 +23,7 @@ from outrider.engine.config import EngineConfig
 from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
 from outrider.engine.resolve import Settled, settle
 from outrider.engine.sequence import Sequence
+from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
 from outrider.errors import CacheFullError, RequestError
 from outrider.io.tokenizer import Tokenizer
@@ -52,6 +53,7 @@ class Engine:
         self.config = config or EngineConfig()
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context))
+        self.slots = Slots(self.config.max_sequences, target.device)
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
@@ -118,14 +120,14 @@ class Engine:
         """One forward pass over everything planned, then verification on the same device."""
         begin_s = time.perf_counter()
         step = pack(self.cache, [part.entry() for part in plan.parts], self._window, self.target.device)
+        slots = [part.sequence.slot for part in plan.choosing]
+        anchor_row_B = step.logit_row_R[list(plan.logit_rows)]
+        step.token_T[anchor_row_B] = self.slots.anchors(slots)
         output = self.target.forward(step, self.cache, self.drafter.taps)
         forward_s = time.perf_counter()
-        rows, row = [], 0
-        for part in plan.choosing:
-            rows.append(row)
-            row += 1 + len(part.tree)
-        choices = Choices(output.logits_RV, [part.sequence for part in plan.choosing], rows)
+        choices = Choices(output.logits_RV, [part.sequence for part in plan.choosing], plan.logit_rows)
         verdicts = walk(plan.draft, choices)
+        self.slots.advance(slots, verdicts)
         return Flight(plan, output, verdicts, forward_s - begin_s, time.perf_counter() - forward_s)
 
     def resolve(self, flight: Flight) -> list[Sequence]:
@@ -148,8 +150,11 @@ class Engine:
         self.drafter.close()
 
     def check_integrity(self) -> None:
-        """AssertionError where a block or a row leaked."""
+        """AssertionError where a block leaked, or device and host disagree on a sequence."""
         self.cache.check_integrity()
+        for sequence in self._running:
+            assert int(self.slots.length_S[sequence.slot]) == len(sequence.tokens), "lengths by slot are wrong"
+            assert int(self.slots.last_token_S[sequence.slot]) == sequence.tokens[-1], "last tokens by slot are wrong"
         if not self._running:
             assert self.cache.num_available == self.cache.shape.num_blocks, "idle, but blocks are held"
 
@@ -190,6 +195,7 @@ class Engine:
         request = sequence.request
         sequence.started_s = time.perf_counter()
         sequence.row = self.cache.open(sequence.tokens, request.scope)
+        sequence.slot = self.slots.take(sequence.tokens)
         sequence.stats.cached_tokens = cached = self.cache.length(sequence.row)
         if sequence.sampling.has_penalties:
             sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
@@ -200,6 +206,7 @@ class Engine:
                 self._commit([sequence], [sequence.first_commit(cached)])
         except BaseException:
             self.cache.release(sequence.row)
+            self.slots.give_back(sequence.slot)
             raise
 
     def _commit(self, sequences: list[Sequence], commits: list[Commit]) -> None:
@@ -209,6 +216,7 @@ class Engine:
     def _retire(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
         self.cache.release(sequence.row)
+        self.slots.give_back(sequence.slot)
         self.drafter.finish(sequence.state)
         sequence.state = None
 

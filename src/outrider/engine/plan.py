@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -36,6 +37,12 @@ class Plan:
     @property
     def choosing(self) -> list[Part]:
         return [part for part in self.parts if part.choosing]
+
+    @property
+    def logit_rows(self) -> tuple[int, ...]:
+        """The logit row of each choosing part's anchor; the nodes of its tree follow."""
+        sizes = [1 + len(part.tree) for part in self.choosing]
+        return tuple(accumulate(sizes, initial=0))[:-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Sequence:
         self.stats = Stats(prompt_tokens=self.num_prompt)
         self.history: History | None = None
         self.finish_reason: FinishReason | None = None
-        self.row = -1  # the cache row and drafter state exist while the sequence runs
+        self.row = self.slot = -1  # these and the drafter's state exist while the sequence runs
         self.state: Any = None
         self.sources: list[int] = []
         self.added_s = time.perf_counter()

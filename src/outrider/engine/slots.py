@@ -1,0 +1,50 @@
+"""The newest length and token of every running sequence, kept on the device by slot.
+
+A launch reads its anchors here and leaves the next ones behind, so that it need not wait until the host has resolved
+the round before. The host's own copies, `Sequence.tokens`, follow when a round is resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+import torch
+from torch import Tensor
+
+from outrider.core.commit import VerdictBatch
+
+
+class Slots:
+    """Shapes: length_S, last_token_S int64, one entry a slot; -1 is no token."""
+
+    def __init__(self, num_slots: int, device: torch.device) -> None:
+        self.length_S = torch.zeros(num_slots, dtype=torch.int64, device=device)
+        self.last_token_S = torch.full((num_slots,), -1, dtype=torch.int64, device=device)
+        self._free = list(range(num_slots - 1, -1, -1))
+
+    def take(self, token_n: Seq[int]) -> int:
+        """A slot for a sequence that so far has `token_n`."""
+        slot = self._free.pop()
+        self.length_S[slot] = len(token_n)
+        self.last_token_S[slot] = token_n[-1]
+        return slot
+
+    def give_back(self, slot: int) -> None:
+        self.length_S[slot] = 0
+        self.last_token_S[slot] = -1
+        self._free.append(slot)
+
+    def anchors(self, slots: Seq[int]) -> Tensor:
+        """The newest tokens of `slots`, int64 [B]."""
+        return self.last_token_S[self._index(slots)]
+
+    def advance(self, slots: Seq[int], verdicts: VerdictBatch) -> None:
+        """Every slot gains what its row of `verdicts` emitted."""
+        if not slots:
+            return
+        slot_B = self._index(slots)
+        self.length_S[slot_B] += verdicts.count_B
+        self.last_token_S[slot_B] = verdicts.token_BW.gather(1, verdicts.count_B[:, None] - 1)[:, 0]
+
+    def _index(self, slots: Seq[int]) -> Tensor:
+        return torch.tensor(slots, dtype=torch.int64, device=self.length_S.device)
