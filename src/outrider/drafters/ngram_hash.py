@@ -55,7 +55,7 @@ class NgramHashDrafter(HostDrafter[NgramState]):
 
     def __init__(self, config: NgramHashDrafter.Config, target: TargetView) -> None:
         super().__init__(config, target)
-        self.pool = self.memory = NgramPool(target.vocab_size, config.entries, config.sizes)
+        self.pool = self.memory = NgramPool(target.vocab_size, config.entries, config.sizes, target.fingerprint)
         if config.pool:
             self.pool.load(Path(config.pool))
         self.pool.frozen = config.frozen

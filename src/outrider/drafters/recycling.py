@@ -24,7 +24,7 @@ from outrider.drafting import memory_file
 from outrider.drafting.interface import HostDrafter, SequenceContext, TargetView
 from outrider.drafting.memory_file import MemoryFile
 
-_VERSION = 1
+_KIND, _VERSION = "recycling", 1
 _MAX_SCOPES = 8
 UNKNOWN = -1
 
@@ -42,9 +42,9 @@ class TemplateNode:
 class SuccessorTable:
     """Best successors of every token, best first, `UNKNOWN` behind; a table a scope, the most recent few kept."""
 
-    def __init__(self, vocab_size: int, width: int) -> None:
+    def __init__(self, vocab_size: int, width: int, fingerprint: str = "") -> None:
         self.frozen = False
-        self.vocab_size, self.width = vocab_size, width
+        self.vocab_size, self.width, self.fingerprint = vocab_size, width, fingerprint
         self._tables: dict[str, NDArray[np.int32]] = {}
 
     def table(self, scope: str = "") -> NDArray[np.int32]:
@@ -77,11 +77,12 @@ class SuccessorTable:
     def save(self, path: Path) -> None:
         """Keeps the table of the empty scope: the others belong to somebody."""
         facts = {"vocab_size": self.vocab_size, "width": self.width}
-        memory_file.write(path, MemoryFile("recycling", _VERSION, facts, {"table": self.table()}))
+        memory_file.write(path, MemoryFile(_KIND, _VERSION, self.fingerprint, facts, {"table": self.table()}))
 
     def load(self, path: Path) -> None:
-        """Raises: CheckpointError for a file that is damaged or was made for other settings or tokens."""
-        content = memory_file.read(path, "recycling", _VERSION)
+        """Raises: CheckpointError or VocabularyError for a file that is damaged or made for other settings or tokens.
+        """
+        content = memory_file.read(path, _KIND, _VERSION, self.fingerprint)
         content.require(path, vocab_size=self.vocab_size, width=self.width)
         self.table()[:] = content.arrays["table"]
 
@@ -110,7 +111,7 @@ class RecyclingDrafter(HostDrafter[RecyclingState]):
     def __init__(self, config: RecyclingDrafter.Config, target: TargetView) -> None:
         super().__init__(config, target)
         self.candidates = config.width
-        self.successors = self.memory = SuccessorTable(target.vocab_size, config.width)
+        self.successors = self.memory = SuccessorTable(target.vocab_size, config.width, target.fingerprint)
         self.successors.frozen = config.frozen
         self._template = template(config.nodes, config.width, config.depth)
 

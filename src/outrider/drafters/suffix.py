@@ -101,7 +101,7 @@ class SuffixDrafter(HostDrafter[SuffixState]):
         if config.min_match < 1 or config.factor < 0 or config.past < 0:
             raise ConfigError(f"suffix: min_match {config.min_match}, factor {config.factor} and past {config.past}: "
                               "expected min_match from 1 on, factor and past from 0 on")
-        self.outputs = self.memory = OutputMemory(config.past)
+        self.outputs = self.memory = OutputMemory(config.past, target.fingerprint)
         self.outputs.frozen = config.frozen
 
     def start(self, context: SequenceContext) -> SuffixState:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from outrider.errors import CheckpointError
+from outrider.errors import CheckpointError, VocabularyError
 
 _MAGIC = b"OUTRIDER-MEMORY\n"
 _U32 = struct.Struct("<I")
@@ -28,10 +28,11 @@ _DTYPES = ("uint8", "int32", "uint32", "int64", "uint64")
 
 @dataclass(frozen=True, slots=True)
 class MemoryFile:
-    """What a file holds: whose it is, the numbers that must fit the reader, and the arrays."""
+    """What a file holds: whose it is, the tokens it speaks, the numbers that must fit the reader, and the arrays."""
 
     kind: str
     version: int
+    fingerprint: str
     facts: Mapping[str, int]
     arrays: Mapping[str, NDArray[np.generic]]
 
@@ -47,8 +48,8 @@ def write(path: Path, content: MemoryFile) -> None:
     """Raises: CheckpointError where the file cannot be written; nothing is left behind then."""
     arrays = {name: np.ascontiguousarray(array) for name, array in content.arrays.items()}
     listed = [{"name": name, "dtype": str(array.dtype), "shape": list(array.shape)} for name, array in arrays.items()]
-    header = json.dumps({"kind": content.kind, "version": content.version, "facts": dict(content.facts),
-                         "arrays": listed}, sort_keys=True).encode()
+    header = json.dumps({"kind": content.kind, "version": content.version, "fingerprint": content.fingerprint,
+                         "facts": dict(content.facts), "arrays": listed}, sort_keys=True).encode()
     parts = [_MAGIC, _U32.pack(len(header)), header, *(array.tobytes() for array in arrays.values())]
     checksum = 0
     for part in parts:
@@ -73,8 +74,13 @@ def _write_atomically(path: Path, parts: list[bytes]) -> None:
         raise
 
 
-def read(path: Path, kind: str, version: int) -> MemoryFile:
-    """Raises: CheckpointError for a file that is missing, cut short, damaged, or another drafter's."""
+def read(path: Path, kind: str, version: int, fingerprint: str) -> MemoryFile:
+    """The file of a drafter `kind` for the vocabulary `fingerprint`.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, damaged, or another drafter's.
+        VocabularyError: it was made for another vocabulary.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -87,6 +93,9 @@ def read(path: Path, kind: str, version: int) -> MemoryFile:
     if (content.kind, content.version) != (kind, version):
         raise CheckpointError(f"'{path}' holds the memory of '{content.kind}' version {content.version}, "
                               f"expected '{kind}' version {version}")
+    if content.fingerprint != fingerprint:
+        raise VocabularyError(f"'{path}' was made for another vocabulary ({content.fingerprint[:12]}) than the "
+                              f"target's ({fingerprint[:12]}); make one for this target")
     return content
 
 
@@ -103,4 +112,4 @@ def _parse(data: bytes) -> MemoryFile:
         dtype, count = np.dtype(entry["dtype"]), int(np.prod(entry["shape"], dtype=np.int64))
         arrays[entry["name"]] = np.frombuffer(data, dtype, count, end).reshape(entry["shape"])
         end += count * dtype.itemsize
-    return MemoryFile(header["kind"], header["version"], header["facts"], arrays)
+    return MemoryFile(header["kind"], header["version"], header["fingerprint"], header["facts"], arrays)

@@ -26,7 +26,7 @@ from outrider.errors import CheckpointError, ConfigError
 
 MAX_CONFIDENCE = 7
 NARROW_VOCAB = 2**18
-_VERSION = 1
+_KIND, _VERSION = "ngram_hash", 1
 _VECTOR_FROM = 96  # tokens; below, numpy's overhead costs more than a loop
 _BLOCK = 1 << 16
 _MAX_PASSES = 24
@@ -35,22 +35,24 @@ _MAX_PASSES = 24
 class NgramPool:
     """The pool, and the memory of the drafter `ngram_hash`. Frozen, it learns nothing."""
 
-    def __init__(self, vocab_size: int, entries: int, sizes: Sequence[int]) -> None:
+    def __init__(self, vocab_size: int, entries: int, sizes: Sequence[int], fingerprint: str = "") -> None:
         if entries < 2 or entries & (entries - 1):
             raise ConfigError(f"a pool of {entries} entries: expected a power of two, such as {2**22}")
         if not sizes or min(sizes) < 1 or len(set(sizes)) != len(sizes):
             raise ConfigError(f"n-gram sizes {tuple(sizes)}: expected different numbers from 1 on, such as 12/6/3")
         self.frozen = False
         self.sizes = tuple(sorted(sizes, reverse=True))
-        self.vocab_size = vocab_size
-        self.entries = entries
-        narrow = vocab_size <= NARROW_VOCAB
+        self.vocab_size, self.entries, self.fingerprint = vocab_size, entries, fingerprint
+        self.index_shift = 64 - (entries.bit_length() - 1)
+        self._hold(np.zeros(entries, np.uint32 if vocab_size <= NARROW_VOCAB else np.uint64))
+
+    def _hold(self, word_E: NDArray[np.unsignedinteger]) -> None:
+        narrow = word_E.dtype == np.uint32
         self.confidence_mask = MAX_CONFIDENCE if narrow else 0xFF
         self.tag_mask = (2**14 - 1 if narrow else 2**32 - 1) ^ self.confidence_mask
         self.token_shift = 14 if narrow else 32
-        self.index_shift = 64 - (entries.bit_length() - 1)
-        self._word_E: NDArray[np.unsignedinteger] = np.zeros(entries, np.uint32 if narrow else np.uint64)
-        self.words = self._word_E.data  # plain ints, several times faster to read one by one
+        self._word_E = word_E
+        self.words = word_E.data  # plain ints, several times faster to read one by one
 
     @property
     def num_bytes(self) -> int:
@@ -140,16 +142,18 @@ class NgramPool:
         self._word_E[place_U] = np.where(agrees, raised_U, lowered_U)
 
     def save(self, path: Path) -> None:
-        facts = {"vocab_size": self.vocab_size, "entries": self.entries}
         arrays = {"sizes": np.array(self.sizes, np.int64), "words": self._word_E}
-        memory_file.write(path, MemoryFile("ngram_hash", _VERSION, facts, arrays))
+        memory_file.write(path, MemoryFile(_KIND, _VERSION, self.fingerprint, {"entries": self.entries}, arrays))
 
     def load(self, path: Path) -> None:
-        """Raises: CheckpointError for a file that is damaged or was made for other settings or tokens."""
-        content = memory_file.read(path, "ngram_hash", _VERSION)
-        content.require(path, vocab_size=self.vocab_size, entries=self.entries)
+        """Raises: CheckpointError or VocabularyError for a file that is damaged or made for other settings or tokens.
+        """
+        content = memory_file.read(path, _KIND, _VERSION, self.fingerprint)
+        content.require(path, entries=self.entries)
         if (sizes := tuple(content.arrays["sizes"].tolist())) != self.sizes:
-            raise CheckpointError(f"'{path}' was made with n-gram sizes {'/'.join(map(str, sizes))}, "
-                                  f"this drafter has {'/'.join(map(str, self.sizes))}")
-        self._word_E[:] = content.arrays["words"]
-
+            raise CheckpointError(f"'{path}' was made with n-gram sizes {'/'.join(map(str, sizes))}, this drafter has "
+                                  f"{'/'.join(map(str, self.sizes))}; set sizes={'/'.join(map(str, sizes))}")
+        words = content.arrays["words"]
+        if words.dtype == np.uint32 and self.vocab_size > NARROW_VOCAB:
+            raise CheckpointError(f"'{path}' has 18-bit tokens, the target {self.vocab_size} tokens; make it anew")
+        self._hold(words.astype(words.dtype))

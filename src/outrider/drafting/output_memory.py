@@ -19,7 +19,7 @@ from outrider.drafting.memory_file import MemoryFile
 from outrider.drafting.suffix_automaton import SuffixAutomaton
 
 MAX_SCOPES = 8
-_VERSION = 1
+_KIND, _VERSION = "suffix", 1
 
 
 @dataclass(slots=True)
@@ -63,9 +63,9 @@ class Shelf:
 class OutputMemory:
     """The shelves of all scopes. Files keep the shelf of the empty scope alone: the others belong to somebody."""
 
-    def __init__(self, max_tokens: int) -> None:
+    def __init__(self, max_tokens: int, fingerprint: str = "") -> None:
         self.frozen = False
-        self.max_tokens = max_tokens
+        self.max_tokens, self.fingerprint = max_tokens, fingerprint
         self._shelves: dict[str, Shelf] = {}
 
     @property
@@ -92,11 +92,11 @@ class OutputMemory:
         tokens = np.concatenate([np.frombuffer(output, np.int32) for output in outputs] or [np.zeros(0, np.int32)])
         sizes = np.array([len(output) for output in outputs], np.int64)
         arrays = {"sizes": sizes, "tokens": tokens}
-        memory_file.write(path, MemoryFile("suffix", _VERSION, {}, arrays))
+        memory_file.write(path, MemoryFile(_KIND, _VERSION, self.fingerprint, {}, arrays))
 
     def load(self, path: Path) -> None:
-        """Raises: CheckpointError for a file that is damaged or another drafter's."""
-        content = memory_file.read(path, "suffix", _VERSION)
+        """Raises: CheckpointError or VocabularyError for a file that is damaged, another's, or of other tokens."""
+        content = memory_file.read(path, _KIND, _VERSION, self.fingerprint)
         shelf, start = Shelf(self.max_tokens), 0
         tokens = content.arrays["tokens"].tolist()
         for size in content.arrays["sizes"].tolist():
