@@ -36,6 +36,9 @@ def parse(config: type[Config], argv: Sequence[str], prog: str) -> Config:
     except SystemExit as exit_request:
         if not exit_request.code:
             raise
+        # Where something else is missing too, tyro does not say that a flag is unknown, but that is the likelier cause.
+        if strangers := _strange_flags(argv, flag_names(config)):
+            raise unknown_word(strangers[0], flag_names(config), prog) from None
         raise ConfigError(f"{_in_one_line(complaint.getvalue())}; see '{prog} --help'") from None
     if unknown:
         raise unknown_word(unknown[0], flag_names(config), prog)
@@ -55,6 +58,11 @@ def flag_names(config: type[object]) -> list[str]:
     if not dataclasses.is_dataclass(config):
         return []
     return ["--" + field.name.replace("_", "-") for field in dataclasses.fields(config)]
+
+
+def _strange_flags(argv: Sequence[str], known: Sequence[str]) -> list[str]:
+    words = list(argv[: argv.index("--")]) if "--" in argv else argv
+    return [word for word in words if word.startswith("--") and word.split("=", 1)[0].replace("_", "-") not in known]
 
 
 def _in_one_line(box: str) -> str:
