@@ -140,4 +140,4 @@ def _print_texts(console: Console, painters: list[Painter]) -> None:
         console.print(frame(painters, console, whole=True))
         return
     for painter in painters:
-        print(f"--- {painter.title()}\n{painter.text().plain}\n")
+        print(f"--- {painter.title()}\n{painter.lane.sequence.text.text}\n")

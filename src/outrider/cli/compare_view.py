@@ -18,6 +18,7 @@ from outrider.io.detokenizer import IncrementalDetokenizer
 from outrider.io.tokenizer import Tokenizer
 
 COLOURS = ("bright_green", "bright_cyan", "bright_magenta", "bright_yellow", "bright_blue", "bright_red")
+UNFINISHED = "\ufffd"  # what an answer ends with that stops inside a character
 _FRAME_S = 0.08  # between two pictures
 _FRAME_ROWS = 5  # borders of the panels, the legend, and air
 
@@ -36,21 +37,26 @@ class Painter:
     def __init__(self, lane: Lane, tokenizer: Tokenizer) -> None:
         self.lane = lane
         self._detokenizer = IncrementalDetokenizer(tokenizer, continues=True)
-        self._text = Text()
+        self._pieces: list[tuple[str, str]] = []  # text and style
         self._num_read = 0
 
     def text(self) -> Text:
         """All that may be shown by now: nothing of a stop string, no half character."""
-        sequence = self.lane.sequence
+        sequence, shown = self.lane.sequence, Text()
         output = sequence.output
         for token, source in zip(output[self._num_read :], sequence.sources[self._num_read :], strict=True):
-            self._text.append(self._detokenizer.push([token]), style_of(source))
+            self._pieces.append((self._detokenizer.push([token]), style_of(source)))
         self._num_read = len(output)
-        return self._text[: len(sequence.text.text)]
+        left = len(sequence.text.text)
+        for piece, style in [*self._pieces, (UNFINISHED, "")]:
+            shown.append(piece[:left], style)
+            left -= min(left, len(piece))
+        return shown
 
     def title(self) -> str:
-        kind = "plain" if self.lane.name == BASELINE else "speculative"
-        return f"{kind}: {self.lane.name} · {self.lane.tok_s:.1f} tok/s · {self.lane.time_s:.1f} s{' ✓' if self.lane.is_done else ''}"
+        lane = self.lane
+        name = "plain" if lane.name == BASELINE else lane.name
+        return f"{name} · {lane.tok_s:.1f} tok/s · {lane.time_s:.1f} s" + (" ✓" if lane.is_done else "")
 
 
 def frame(painters: Seq[Painter], console: Console, *, whole: bool = False) -> RenderableType:
