@@ -26,11 +26,14 @@ def test_the_first_node_follows_an_occurrence_of_the_longest_match(text: list[in
     assert set(tree.token_N) <= known and (len(tree) == 1) == (size > 0)
 
 
-def test_fresh_text_is_not_drafted() -> None:
-    """One known token before is not enough at the default floor, a long match is."""
-    drafter = build("suffix")
-    assert not len(drafter.draft(after(drafter, [1, 2, 3, 4, 5, 2]), Budget(32, 32)))
-    assert len(drafter.draft(after(drafter, [*TEXT_A, 1, *TEXT_A[:5]]), Budget(32, 32))) > 0
+def test_on_fresh_text_little_is_drafted() -> None:
+    """No known token before: nothing. One: no more than costs next to nothing. A long match: as far as it is believed.
+    """
+    drafter = build("suffix:cheap=3")
+    assert not len(drafter.draft(after(drafter, [1, 2, 3, 4, 5]), Budget(32, 32)))
+    assert 0 < len(drafter.draft(after(drafter, [1, 2, 3, 4, 5, 2]), Budget(32, 32))) <= 3
+    far = list(range(300, 340))
+    assert len(drafter.draft(after(drafter, [*far, 1, *far[:12]]), Budget(32, 32))) > 8
 
 
 def test_the_shortest_match_can_be_set() -> None:

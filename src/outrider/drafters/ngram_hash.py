@@ -18,6 +18,7 @@ from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
 from outrider.drafting.interface import HostDrafter, SequenceContext, TargetView
 from outrider.drafting.ngram_pool import NgramPool
 from outrider.drafting.rolling import BASE, MASK, MIX, MIX_SHIFT, Gram, Trail, grams
+from outrider.drafting.thrift import Thrift
 
 # How often a gram's successor was the token that came, by confidence 1 to 7: measured on edited files, a row a size.
 _BELIEF = {1: (0.19, 0.32, 0.40, 0.40, 0.42, 0.42, 0.45), 2: (0.32, 0.42, 0.54, 0.55, 0.58, 0.58, 0.62),
@@ -42,7 +43,8 @@ class NgramHashDrafter(HostDrafter[NgramState]):
     @dataclass(frozen=True, slots=True)
     class Config:
         """max, min: longest and shortest draft. sizes: n of the n-grams. entries: size of the pool, a power of two.
-        pool: a file that `outrider train ngram_hash` made. frozen: learn nothing more. floor: least survival drafted.
+        pool: a file that `outrider train ngram_hash` made. frozen: learn nothing more. floor: least survival drafted,
+        a quarter of it for the first `cheap` tokens.
         """
 
         max: int = 64
@@ -52,6 +54,7 @@ class NgramHashDrafter(HostDrafter[NgramState]):
         pool: str = ""
         frozen: bool = False
         floor: float = 0.3
+        cheap: int = 4
 
     def __init__(self, config: NgramHashDrafter.Config, target: TargetView) -> None:
         super().__init__(config, target)
@@ -82,10 +85,10 @@ class NgramHashDrafter(HostDrafter[NgramState]):
 
     def draft(self, state: NgramState, budget: Budget) -> DraftTree:
         limit = min(self.config.max, budget.nodes, budget.depth)
-        tokens, scores = self._walk(state, limit, max(self.config.floor, budget.min_survival))
+        tokens, scores = self._walk(state, limit, Thrift.within(budget, self.config.floor, self.config.cheap))
         return DraftTree.chain(tokens, scores) if len(tokens) >= max(1, self.config.min) else EMPTY_TREE
 
-    def _walk(self, state: NgramState, limit: int, floor: float) -> tuple[list[int], list[float]]:
+    def _walk(self, state: NgramState, limit: int, thrift: Thrift) -> tuple[list[int], list[float]]:
         """The chain that the pool tells; written for speed, the keys are those of `Gram.key`."""
         pool, own = self.pool, state.own
         words, index_shift, tag_mask = pool.words, pool.index_shift, pool.tag_mask
@@ -95,7 +98,7 @@ class NgramHashDrafter(HostDrafter[NgramState]):
         levels = [(gram.size, gram.power, gram.salt, self._belief[gram.size]) for gram in state.levels]
         tokens: list[int] = []
         scores: list[float] = []
-        survival = 1.0
+        survival, allows = 1.0, thrift.allows
         while len(tokens) < limit:
             for size, power, salt, belief in levels:
                 if size >= known:
@@ -112,7 +115,7 @@ class NgramHashDrafter(HostDrafter[NgramState]):
             else:
                 break
             survival *= trust
-            if survival < floor:
+            if not allows(survival, len(tokens)):
                 break
             tokens.append(token)
             scores.append(survival)

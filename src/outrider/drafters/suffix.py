@@ -20,6 +20,7 @@ from outrider.drafting.interface import HostDrafter, SequenceContext, TargetView
 from outrider.drafting.output_memory import OutputMemory
 from outrider.drafting.suffix_automaton import ROOT, SuffixAutomaton
 from outrider.drafting.suffix_growth import CopyContext, SuffixContext, grow
+from outrider.drafting.thrift import Thrift
 from outrider.errors import ConfigError
 
 _MAX_CONTEXTS = 6
@@ -83,14 +84,15 @@ class SuffixDrafter(HostDrafter[SuffixState]):
 
     @dataclass(frozen=True, slots=True)
     class Config:
-        """max: nodes of a draft. min_match: shortest match that drafts. floor: least survival drafted. factor, offset:
-        a draft is at most factor x match + offset deep. past: tokens of past outputs kept; 0 keeps none.
-        frozen: learn no more outputs.
+        """max: nodes of a draft. min_match: shortest match that drafts. floor: least survival drafted, a quarter of it
+        for the first `cheap` nodes. factor, offset: a draft is at most factor x match + offset deep. past: tokens of
+        past outputs kept; 0 keeps none. frozen: learn no more outputs.
         """
 
         max: int = 32
         min_match: int = 1
-        floor: float = 0.3
+        floor: float = 0.4
+        cheap: int = 4
         factor: float = 4.0
         offset: float = 4.0
         past: int = 131072
@@ -129,12 +131,12 @@ class SuffixDrafter(HostDrafter[SuffixState]):
         contexts = _contexts(state)
         longest = contexts[0].length if contexts else 0
         limit = Budget(nodes=min(self.config.max, budget.nodes),
-                       depth=min(budget.depth, int(self.config.factor * longest + self.config.offset)),
-                       min_survival=max(self.config.floor, budget.min_survival))
+                       depth=min(budget.depth, int(self.config.factor * longest + self.config.offset)))
         if longest < self.config.min_match or not limit:
             return EMPTY_TREE
         near = _near_copy(state) if longest < FIRM_MATCH else None
-        return grow([near, *contexts] if near else contexts, limit)
+        thrift = Thrift.within(budget, self.config.floor, self.config.cheap)
+        return grow([near, *contexts] if near else contexts, limit, thrift)
 
     def _place_cursors(self, state: SuffixState) -> None:
         """One cursor for each automaton of past outputs; one that came up meanwhile walks the last tokens first."""

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from outrider.core.tree import ANCHOR, Budget, DraftTree
 from outrider.drafting.suffix_automaton import SuffixAutomaton
+from outrider.drafting.thrift import Thrift
 
 # By match length. _ESCAPE: pseudo-counts of "something else comes", 1 / p - 1, where p is how often the one known
 # successor of a context that long was right; _COPY_TRUST: how often a copy that resumed near its last place went on.
@@ -97,26 +98,26 @@ class Branch:
     depth: int = 1
 
 
-def grow(contexts: Sequence[Context], limit: Budget) -> DraftTree:
-    """The likeliest nodes within `limit`, parents before children."""
+def grow(contexts: Sequence[Context], limit: Budget, thrift: Thrift) -> DraftTree:
+    """The likeliest nodes within `limit` that `thrift` allows, parents before children."""
     tokens: list[int] = []
     parents: list[int] = []
     scores: list[float] = []
     order = 0
     heap: list[tuple[float, int, Branch]] = []
-    for branch in _blend(contexts, limit.min_survival):
+    for branch in _blend(contexts, thrift.first):
         heap.append((-branch.survival, order := order + 1, branch))
     heapq.heapify(heap)
     while heap and len(tokens) < limit.nodes:
         branch = heapq.heappop(heap)[2]
-        if branch.survival < limit.min_survival:
+        if not thrift.allows(branch.survival, len(tokens)):
             break
         tokens.append(branch.guess.token)
         parents.append(branch.parent)
         scores.append(branch.survival)
         if branch.depth == limit.depth:
             continue
-        for guess in branch.guess.below.guesses(limit.min_survival / branch.survival):
+        for guess in branch.guess.below.guesses(thrift.first / branch.survival):
             child = Branch(guess, branch.survival * guess.chance, len(tokens) - 1, branch.depth + 1)
             heapq.heappush(heap, (-child.survival, order := order + 1, child))
     return DraftTree(tokens, parents, (), scores)
