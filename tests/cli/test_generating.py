@@ -40,7 +40,8 @@ def test_generate_streams_what_the_library_gives(model: str, llm: LLM, capsys: C
 def test_every_sampling_flag_arrives(model: str, llm: LLM, capsys: Capture) -> None:
     flags = ["--temperature=0.9", "--top-k=40", "--top-p=0.9", "--min-p=0.01", "--repetition-penalty=1.1",
              "--presence-penalty=-0.5", "--frequency-penalty=0.2", "--logit-bias=7=2.5", "--logit-bias=9=-1",
-             "--seed=11", "--max-tokens=12", "--stop=zz", "--stop=yy", "--stop-ids=3", "--n=2", "--logprobs=1", "--ignore-eos"]
+             "--seed=11", "--max-tokens=12", "--stop=zz", "--stop=yy", "--stop-ids=3", "--n=2", "--logprobs=1",
+             "--ignore-eos"]
     assert main(["generate", model, "hello", *flags, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     result = llm.generate("hello", temperature=0.9, top_k=40, top_p=0.9, min_p=0.01, repetition_penalty=1.1,
