@@ -17,7 +17,7 @@ TINY = ModelSpec(
 
 
 def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
-                dtype: torch.dtype = torch.float32) -> DecoderTarget:
+                dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> DecoderTarget:
     """A target with weights drawn from `seed`; a larger `spread` makes its distributions more peaked."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -29,7 +29,7 @@ def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
         return (torch.randn(shape, generator=generator) * scale).to(dtype)
 
     shapes = _shapes(spec)
-    decoder = load_decoder(spec, draw, dtype, torch.device("cpu"))
+    decoder = load_decoder(spec, draw, dtype, torch.device(device))
     return DecoderTarget(decoder, spec.max_positions, fingerprint=f"tiny-{spec.vocab_size}")
 
 
