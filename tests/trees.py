@@ -14,7 +14,8 @@ def draft_trees(draw: st.DrawFn, *, vocab: int, nodes: int, depth: int = 64) -> 
     parent_N: list[int] = []
     depth_N: list[int] = []
     taken: set[tuple[int, int]] = set()
-    for parent, token in draw(st.lists(st.tuples(st.integers(ANCHOR, nodes), st.integers(0, vocab - 1)), max_size=nodes)):
+    edges = st.tuples(st.integers(ANCHOR, nodes), st.integers(0, vocab - 1))
+    for parent, token in draw(st.lists(edges, max_size=nodes)):
         parent = min(parent, len(token_N) - 1)
         level = 1 if parent == ANCHOR else depth_N[parent] + 1
         if (parent, token) in taken or level > depth:

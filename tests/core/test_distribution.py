@@ -13,26 +13,13 @@ from hypothesis import strategies as st
 from outrider.core.distribution import History, choose, distribution, noisy, scores
 from outrider.core.noise import NoiseKey
 from outrider.core.sampling import Sampling
+from sampling_values import samplings
 
 VOCAB = 9
 # Few distinct values, exact in binary, so that ties are common and stay ties.
 levels = st.sampled_from([-4.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0, 3.0])
 logit_rows = st.lists(levels, min_size=VOCAB, max_size=VOCAB)
 tokens = st.integers(0, VOCAB - 1)
-
-
-@st.composite
-def samplings(draw: st.DrawFn, *, greedy: bool = True) -> Sampling:
-    return Sampling(
-        temperature=draw(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0] if greedy else [0.25, 0.5, 1.0, 2.0])),
-        top_k=draw(st.integers(0, VOCAB + 2)),
-        top_p=draw(st.sampled_from([1.0, 0.9, 0.51, 0.2, 1e-6])),
-        min_p=draw(st.sampled_from([0.0, 0.01, 0.3, 1.0])),
-        repetition_penalty=draw(st.sampled_from([1.0, 2.0, 0.5])),
-        presence_penalty=draw(st.sampled_from([0.0, 0.5, -1.0])),
-        frequency_penalty=draw(st.sampled_from([0.0, 0.25, -0.5])),
-        logit_bias=draw(st.dictionaries(tokens, st.sampled_from([-2.0, 0.5, 4.0]), max_size=3)),
-    )
 
 
 def ranked(row: Sequence[float]) -> list[int]:
@@ -74,7 +61,7 @@ def nucleus(row: list[float], top_p: float) -> list[int]:
     return order
 
 
-@given(logit_rows, samplings(), st.lists(tokens, max_size=4), st.lists(tokens, max_size=6))
+@given(logit_rows, samplings(vocab=VOCAB), st.lists(tokens, max_size=4), st.lists(tokens, max_size=6))
 def test_scores_equal_their_slow_twin(row: list[float], sampling: Sampling, prompt: list[int],
                                       output: list[int]) -> None:
     history = History.of(prompt, output, VOCAB, torch.device("cpu"))
@@ -86,7 +73,7 @@ def test_scores_equal_their_slow_twin(row: list[float], sampling: Sampling, prom
     assert int(found.argmax()) == ranked(wanted)[0]
 
 
-@given(logit_rows, samplings(greedy=False), st.integers(0, 2**64 - 1), st.integers(0, 10_000))
+@given(logit_rows, samplings(vocab=VOCAB, greedy=False), st.integers(0, 2**64 - 1), st.integers(0, 10_000))
 def test_the_choice_is_the_argmax_of_score_and_noise(row: list[float], sampling: Sampling, seed: int,
                                                      position: int) -> None:
     logits_V, key = torch.tensor(row), NoiseKey(seed)
@@ -95,7 +82,7 @@ def test_the_choice_is_the_argmax_of_score_and_noise(row: list[float], sampling:
     assert float(distribution(logits_V, sampling)[chosen]) > 0.0
 
 
-@given(logit_rows, samplings())
+@given(logit_rows, samplings(vocab=VOCAB))
 def test_a_distribution_is_one(row: list[float], sampling: Sampling) -> None:
     found = distribution(torch.tensor(row), sampling)
     assert float(found.sum()) == pytest.approx(1.0, abs=1e-12)
