@@ -14,20 +14,20 @@ from outrider.ops.interface import AttentionShape, RopeTable
 
 
 class ReferenceOps:
-    """See `interface.Ops`. Norms and softmax are taken in float32 whatever the weights are."""
+    """See `interface.Ops`. Norms, rotations and softmax are taken in float32, or float64 where the weights are."""
 
     def linear(self, x_TD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.linear(x_TD, weight, bias)
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        x32 = x.float()
-        scaled = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + eps)
-        return (scaled * weight.float()).to(x.dtype)
+        wide = _widened(x)
+        scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+        return (scaled * _widened(weight)).to(x.dtype)
 
     def rotate(self, x_THK: Tensor, table: RopeTable, position_T: Tensor) -> Tensor:
         cos_T1K = table.cos_PK[position_T].unsqueeze(1)
         sin_T1K = table.sin_PK[position_T].unsqueeze(1)
-        left, right = x_THK.float().chunk(2, dim=-1)
+        left, right = _widened(x_THK).chunk(2, dim=-1)
         turned = torch.cat((left * cos_T1K - right * sin_T1K, right * cos_T1K + left * sin_T1K), dim=-1)
         return turned.to(x_THK.dtype)
 
@@ -46,6 +46,10 @@ class ReferenceOps:
         return active * up_TI
 
 
+def _widened(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def _attend(q_MHK: Tensor, key_LGK: Tensor, value_LGK: Tensor, visible_ML: Tensor | None,
             shape: AttentionShape) -> Tensor:
     """Grouped-query attention of M rows over L entries: each of G key heads serves H / G query heads."""
@@ -53,7 +57,7 @@ def _attend(q_MHK: Tensor, key_LGK: Tensor, value_LGK: Tensor, visible_ML: Tenso
     groups = key_LGK.shape[1]
     q_GRK = q_MHK.view(count, groups, heads // groups, size).permute(1, 2, 0, 3).reshape(groups, -1, size)
     score_GRL = q_GRK @ key_LGK.permute(1, 2, 0)
-    score_GHML = score_GRL.float().view(groups, heads // groups, count, -1) * shape.scale
+    score_GHML = _widened(score_GRL).view(groups, heads // groups, count, -1) * shape.scale
     if shape.softcap is not None:
         score_GHML = torch.tanh(score_GHML / shape.softcap) * shape.softcap
     if visible_ML is not None:
