@@ -74,12 +74,11 @@ class Engine:
 
     def step(self) -> list[Sequence]:
         """One round; returns the sequences that gained tokens or ended."""
-        plan = self.plan()
+        plan = self.plan()  # changes nothing that would not bear doing again
         if not plan.parts:
             return []
-        flight = self.launch(plan)  # up to here nothing has changed that would not bear doing again
         try:
-            return self.resolve(flight)
+            return self.resolve(self.launch(plan))
         except BaseException:  # Ctrl-C too: sequences settled by half cannot go on
             for part in plan.parts:
                 self.abort(part.sequence)

@@ -102,12 +102,12 @@ class LLM:
 
     def _deltas(self, sequences: list[Sequence]) -> Iterator[Delta]:
         try:
-            while True:
-                # Another stream or call may have moved the engine on meanwhile: its rounds are news here too.
-                yield from [sequence.delta() for sequence in sequences if sequence.has_news]
-                if all(sequence.finish_reason is not None for sequence in sequences):
-                    return
-                self.engine.step()
+            # Other streams and calls may move the engine on meanwhile: their rounds are news here too.
+            while any(sequence.finish_reason is None or sequence.has_news for sequence in sequences):
+                news = [sequence.delta() for sequence in sequences if sequence.has_news]
+                yield from news
+                if not news:
+                    self.engine.step()
         finally:
             self._abort([sequences])
 
