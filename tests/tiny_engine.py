@@ -1,7 +1,7 @@
 """Toy targets, a toy tokenizer, a drafter that forges trees around the truth, and a slow engine to compare with.
 
-Targets are in float64: sums then differ by 1e-16 with the rows they are computed beside, and the float32 in which
-norms, rotations and logits are rounded hides that almost always, so tokens are compared without a margin for near-ties.
+Targets are in float64: sums then differ by 1e-16 with the rows they are computed beside, so that tokens are compared
+without a margin for near-ties.
 """
 
 from __future__ import annotations

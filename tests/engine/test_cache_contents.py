@@ -50,9 +50,8 @@ def check_contents(engine: Engine, target: DecoderTarget) -> None:
             cache, row = fresh(target, sequence.tokens[:length])
             found, wanted = engine.cache.slots(sequence.row, 0), cache.slots(row, 0)
             for ours, theirs in zip(engine.cache.layers, cache.layers, strict=True):
-                # Rotated keys are rounded to float32 on the way.
-                torch.testing.assert_close(ours.key_SGK[found], theirs.key_SGK[wanted], rtol=1e-6, atol=1e-6)
-                torch.testing.assert_close(ours.value_SGK[found], theirs.value_SGK[wanted], rtol=1e-6, atol=1e-6)
+                torch.testing.assert_close(ours.key_SGK[found], theirs.key_SGK[wanted], rtol=1e-12, atol=1e-12)
+                torch.testing.assert_close(ours.value_SGK[found], theirs.value_SGK[wanted], rtol=1e-12, atol=1e-12)
 
 
 @settings(max_examples=25)

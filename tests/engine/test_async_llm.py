@@ -1,0 +1,132 @@
+"""The same verbs for asyncio: together, cancelled, left early, closed, failing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from outrider import LLM, AsyncLLM, Sampling
+from outrider.core.request import Delta
+from outrider.errors import ConfigError, RequestError
+from tiny_engine import loaded
+
+HOT = Sampling(max_tokens=16, temperature=0.9, seed=4, ignore_eos=True)
+LONG = Sampling.of(HOT, max_tokens=1500)
+
+
+def run(body: Callable[[AsyncLLM], Awaitable[None]], drafter: str = "none") -> None:
+    async def main() -> None:
+        async with AsyncLLM(loaded(), drafter=drafter) as llm:
+            await asyncio.wait_for(body(llm), timeout=120)
+        assert not llm.llm.engine.has_work
+        llm.llm.engine.check_integrity()
+
+    asyncio.run(main())
+
+
+async def settled(llm: AsyncLLM) -> None:
+    """Until the engine has heard of every abort."""
+    while llm.llm.engine.has_work:
+        await asyncio.sleep(0.005)
+
+
+def test_requests_made_together_get_what_each_gets_alone() -> None:
+    texts = ["ab", "cd", "e f", "abab"]
+    with LLM(loaded(), drafter="none") as plain:
+        wanted = plain.generate(texts, HOT, n=2)
+
+    async def body(llm: AsyncLLM) -> None:
+        found = await asyncio.gather(*(llm.generate(text, HOT, n=2) for text in texts))
+        for one, other in zip(found, wanted, strict=True):
+            assert [sample.ids for sample in one.samples] == [sample.ids for sample in other.samples]
+            assert one.text == other.text and one.prompt_ids == other.prompt_ids
+
+    run(body, drafter="suffix")
+
+
+def test_a_stream_joined_is_the_result() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        wanted = await llm.generate("abc", HOT)
+        deltas = [delta async for delta in llm.stream("abc", HOT)]
+        assert "".join(delta.text for delta in deltas) == wanted.text
+        assert tuple(token for delta in deltas for token in delta.token_n) == wanted.ids
+        assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["length"]
+
+    run(body)
+
+
+def test_a_cancelled_request_leaves_the_others_alone() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        wanted = await llm.generate("cd", HOT)
+        doomed = asyncio.create_task(llm.generate("ab", LONG))
+        other = asyncio.create_task(llm.generate("cd", HOT))
+        await asyncio.sleep(0.02)
+        doomed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doomed
+        assert (await other).ids == wanted.ids
+        await settled(llm)
+
+    run(body)
+
+
+def test_leaving_a_stream_early_aborts_it() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        found: list[Delta] = []
+        async for delta in llm.stream("ab", LONG):
+            found.append(delta)
+            if len(found) == 3:
+                break
+        await settled(llm)
+        assert found[-1].finish_reason is None
+
+    run(body)
+
+
+def test_bad_requests_raise_where_they_were_made() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        with pytest.raises(RequestError, match="prompt is empty"):
+            await llm.generate("", HOT)
+        with pytest.raises(ConfigError, match="did you mean 'temperature'"):
+            await llm.generate("ab", temprature=1.0)
+        with pytest.raises(RequestError, match="shorten the prompt"):
+            await llm.generate("a" * 5000, HOT)
+        assert len((await llm.generate("ab", HOT)).ids) == 16
+
+    run(body)
+
+
+def test_a_failing_round_fails_its_requests_and_the_next_one_works() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        engine = llm.llm.engine
+        launch, calls = engine.launch, 0
+
+        def failing(plan: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 5:
+                raise RuntimeError("out of memory")
+            return launch(plan)  # type: ignore[arg-type]
+
+        engine.launch = failing  # type: ignore[method-assign, assignment]
+        results = await asyncio.gather(llm.generate("ab", LONG), llm.generate("cd", LONG), return_exceptions=True)
+        assert [str(result) for result in results] == ["out of memory"] * 2
+        engine.check_integrity()
+        assert len((await llm.generate("ab", HOT)).ids) == 16
+
+    run(body)
+
+
+def test_closing_ends_what_is_running_and_refuses_more() -> None:
+    async def main() -> None:
+        llm = AsyncLLM(loaded(), drafter="none")
+        task = asyncio.create_task(llm.generate("ab", LONG))
+        await asyncio.sleep(0.02)
+        await llm.close()
+        assert (await asyncio.wait_for(task, 60)).finish_reason == "abort"
+        with pytest.raises(RequestError, match="closed"):
+            await llm.generate("ab", HOT)
+
+    asyncio.run(main())
