@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.core.commit import Candidates, Commit
+from outrider.core.commit import Candidates, Commit, Verdict
 from outrider.core.tree import ANCHOR, Budget
 from outrider.drafters.recycling import UNKNOWN, RecyclingDrafter, RecyclingState, SuccessorTable, template
 from outrider.drafting.interface import SequenceContext
@@ -41,7 +41,7 @@ def taught(spec: str = "recycling:nodes=12;width=3") -> RecyclingDrafter:
     assert isinstance(drafter, RecyclingDrafter)
     state = _at(drafter, 0)
     rows = {1: [2, 3, 4], 2: [5, 6, 7], 3: [5, 1, 2], 5: [1, 9, 8]}
-    drafter.observe(state, Commit([1], candidates=Candidates(list(rows), list(rows.values()))))
+    drafter.observe(state, Commit([1], verdict=Verdict((), 1), candidates=Candidates(list(rows), list(rows.values()))))
     return drafter
 
 
@@ -67,7 +67,7 @@ def test_a_smaller_budget_cuts_the_unlikeliest_places() -> None:
 def test_new_candidates_replace_old_ones_and_rejected_rows_count_too() -> None:
     drafter = taught()
     state = _at(drafter, 1)
-    drafter.observe(state, Commit([2], candidates=Candidates([1, 30], [[8, 9], [31, 31, 32]])))
+    drafter.observe(state, Commit([2], verdict=Verdict((), 2), candidates=Candidates([1, 30], [[8, 9], [31, 31, 32]])))
     table = drafter.successors.table()
     assert table[1].tolist() == [8, 9, UNKNOWN]
     assert table[30].tolist() == [31, 32, UNKNOWN], "siblings must differ"
@@ -78,6 +78,16 @@ def test_tokens_without_candidates_move_to_the_front() -> None:
     assert isinstance(drafter, RecyclingDrafter)
     after(drafter, [1, 2, 1, 3, 1, 4, 1, 5, 1, 3])
     assert drafter.successors.table()[1].tolist() == [3, 5, 4]
+
+
+def test_a_prompt_teaches_its_pairs_and_its_last_row_the_targets_candidates() -> None:
+    drafter = build("recycling:width=2")
+    assert isinstance(drafter, RecyclingDrafter)
+    state = _at(drafter, 1)
+    drafter.observe(state, Commit([2, 3, 9], verdict=Verdict((), 9), candidates=Candidates([3], [[7, 8]])))
+    table = drafter.successors.table()
+    assert [table[token].tolist() for token in (1, 2, 3)] == [[2, UNKNOWN], [3, UNKNOWN], [7, 8]]
+    assert state.anchor == 9
 
 
 def test_the_engine_is_asked_for_as_many_candidates_as_the_table_holds() -> None:

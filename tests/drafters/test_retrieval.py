@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.core.commit import Commit
+from outrider.core.commit import Commit, Verdict
 from outrider.core.tree import Budget
 from outrider.drafting.interface import SequenceContext
 from stub_target import StubTarget, after, build, decode, verdict
@@ -120,7 +120,7 @@ def test_what_one_scope_taught_another_does_not_draft(spec: str) -> None:
     text = [5, 6, 7, 8, 9, 10, 11, 12] * 3
     state = drafter.start(SequenceContext(1, scope="mine"))
     drafter.observe(state, Commit(text))
-    drafter.observe(state, Commit(text, verdict=verdict(drafter.draft(state, Budget(1, 1)), [99])))
+    drafter.observe(state, Commit(text, verdict=Verdict(tuple(range(len(text) - 1)), text[-1])))
     drafter.finish(state)
     seen = {scope: len(drafter.draft(after(drafter, text[2:6], SequenceContext(text[2], scope=scope)), Budget(8, 8)))
             for scope in ("mine", "yours", "")}

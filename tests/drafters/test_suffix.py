@@ -69,9 +69,12 @@ def test_a_copy_goes_on_where_it_stopped_and_not_where_the_token_came_last() -> 
 
 def test_past_outputs_are_drafted_from_and_prompts_are_not() -> None:
     drafter = build("suffix")
-    state = after(drafter, [1, 2, 3, *range(500, 520)])
-    drafter.observe(state, Commit(list(range(600, 640)), verdict=Verdict((), 639)))
+    state = drafter.start(SequenceContext(1))
+    drafter.observe(state, Commit([2, 3, *range(500, 520), 600], verdict=Verdict((), 600)))
+    for token in range(601, 640):
+        drafter.observe(state, Commit([token], verdict=Verdict((), token)))
     drafter.finish(state)
+    assert drafter.memory is not None and drafter.memory.num_tokens == 40 + 1  # type: ignore[attr-defined]
     assert list(drafter.draft(after(drafter, [9, *range(605, 615)]), Budget(3, 3)).token_N) == [615, 616, 617]
     assert not len(drafter.draft(after(drafter, [9, *range(505, 515)]), Budget(3, 3)))
 
@@ -83,7 +86,7 @@ def test_past_outputs_can_come_and_grow_while_a_sequence_runs() -> None:
     for _ in range(6):  # more than the memory holds
         past = after(drafter, [1])
         noise = [rng.randrange(600) for _ in range(20)]
-        drafter.observe(past, Commit([*noise, *range(600, 640)], verdict=Verdict((), 639)))
+        drafter.observe(past, Commit([*noise, *range(600, 640)], verdict=Verdict(tuple(range(59)), 639)))
         drafter.finish(past)
         tree = drafter.draft(running, Budget(3, 3))
         assert tree.token_N[0] == 612

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -119,11 +120,13 @@ class RecyclingDrafter(HostDrafter[RecyclingState]):
         return RecyclingState(context.token, context.scope)
 
     def observe(self, state: RecyclingState, commit: Commit) -> None:
-        if commit.candidates is not None:
+        computed = 0
+        if commit.candidates is not None and commit.verdict is not None:
             self.successors.replace(commit.candidates.row_token_M, commit.candidates.top_MK, state.scope)
-        else:
-            for token, successor in zip((state.anchor, *commit.token_n), commit.token_n, strict=False):
-                self.successors.promote(token, successor, state.scope)
+            computed = commit.verdict.accepted + 1
+        known = (state.anchor, *commit.token_n)
+        for token, successor in pairwise(known[: max(len(known) - computed, 1)]):
+            self.successors.promote(token, successor, state.scope)
         if commit.token_n:
             state.anchor = commit.token_n[-1]
 

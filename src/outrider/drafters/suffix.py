@@ -118,7 +118,8 @@ class SuffixDrafter(HostDrafter[SuffixState]):
     def observe(self, state: SuffixState, commit: Commit) -> None:
         state.extend(commit.token_n)
         if commit.verdict is not None:
-            state.output.extend(commit.token_n)
+            # The prompt's last commit brings the first token of the answer along.
+            state.output.extend(commit.token_n[-(commit.verdict.accepted + 1):])
 
     def fork(self, state: SuffixState) -> SuffixState:
         return state.copy()
