@@ -56,8 +56,9 @@ class NgramHashDrafter(HostDrafter[NgramState]):
         floor: float = 0.3
         cheap: int = 4
 
-    def __init__(self, config: NgramHashDrafter.Config, target: TargetView) -> None:
-        super().__init__(config, target)
+    def bind(self, target: TargetView) -> None:
+        super().bind(target)
+        config: NgramHashDrafter.Config = self.config
         self.pool = self.memory = NgramPool(target.vocab_size, config.entries, config.sizes, target.fingerprint)
         if config.pool:
             self.pool.load(Path(config.pool))

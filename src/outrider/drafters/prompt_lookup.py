@@ -70,8 +70,9 @@ class PromptLookupDrafter(HostDrafter[LookupState]):
         max_ngram: int = 8
         min_ngram: int = 2
 
-    def __init__(self, config: PromptLookupDrafter.Config, target: TargetView) -> None:
-        super().__init__(config, target)
+    def bind(self, target: TargetView) -> None:
+        super().bind(target)
+        config: PromptLookupDrafter.Config = self.config
         if not 1 <= config.min_ngram <= config.max_ngram:
             raise ConfigError(f"prompt_lookup: min_ngram {config.min_ngram} and max_ngram {config.max_ngram}: "
                               "expected 1 <= min_ngram <= max_ngram")

@@ -109,8 +109,9 @@ class RecyclingDrafter(HostDrafter[RecyclingState]):
         depth: int = 6
         frozen: bool = False
 
-    def __init__(self, config: RecyclingDrafter.Config, target: TargetView) -> None:
-        super().__init__(config, target)
+    def bind(self, target: TargetView) -> None:
+        super().bind(target)
+        config: RecyclingDrafter.Config = self.config
         self.candidates = config.width
         self.successors = self.memory = SuccessorTable(target.vocab_size, config.width, target.fingerprint)
         self.successors.frozen = config.frozen

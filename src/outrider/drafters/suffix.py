@@ -98,8 +98,9 @@ class SuffixDrafter(HostDrafter[SuffixState]):
         past: int = 131072
         frozen: bool = False
 
-    def __init__(self, config: SuffixDrafter.Config, target: TargetView) -> None:
-        super().__init__(config, target)
+    def bind(self, target: TargetView) -> None:
+        super().bind(target)
+        config: SuffixDrafter.Config = self.config
         if config.min_match < 1 or config.factor < 0 or config.past < 0:
             raise ConfigError(f"suffix: min_match {config.min_match}, factor {config.factor} and past {config.past}: "
                               "expected min_match from 1 on, factor and past from 0 on")
