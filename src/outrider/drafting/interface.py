@@ -76,6 +76,11 @@ class Memory(Protocol):
     def load(self, path: Path) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """The config of a drafter that has nothing to set."""
+
+
 class Drafter(ABC, Generic[State]):
     """A drafter, batched over sequences.
 
@@ -84,7 +89,7 @@ class Drafter(ABC, Generic[State]):
     `candidates` how many of the target's best next tokens it wants for every verified row.
     """
 
-    Config: ClassVar[type[Any]]
+    Config: ClassVar[type[Any]] = NoOptions
     taps: tuple[int, ...] = ()
     candidates: int = 0
     memory: Memory | None = None
@@ -126,6 +131,9 @@ class Drafter(ABC, Generic[State]):
 
     def finish(self, state: State) -> None:
         """The sequence is over, at whatever point: give back what it held."""
+
+    def check_integrity(self, states: Sequence[State]) -> None:
+        """AssertionError where anything is held that none of `states`, all that live, accounts for (tests call it)."""
 
     def close(self) -> None:
         """No more sequences."""

@@ -11,6 +11,9 @@ it a branch follows the context in which it was found, whose match grows by one 
 
 Source: Oliaro et al., "SuffixDecoding" (arXiv 2411.04975), §4, for growth by path probability; Cleary, Witten, "Data
 compression using adaptive coding and partial string matching" (1984), for the escape.
+
+The small classes here are not frozen, though nothing changes them: a draft makes three a node, and frozen ones take
+twice as long to make.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ _ESCAPE = (20.0, 4.2, 2.2, 1.56, 1.0, 0.52, 0.30, 0.22, 0.16, 0.13, 0.11, 0.09, 
 _COPY_TRUST = (0.1, 0.50, 0.77, 0.87, 0.93, 0.94, 0.95, 0.95, 0.96, 0.96, 0.96, 0.965, 0.97)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guess:
     """A possible next token, its chance, and the context behind it."""
 
@@ -49,7 +52,7 @@ class Context(Protocol):
         """The next tokens with at least that chance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SuffixContext:
     """A successor seen c of the n times that the context went on gets c / n * 1 / (1 + escape / sqrt(n))."""
 
@@ -60,6 +63,8 @@ class SuffixContext:
     def guesses(self, least: float) -> list[Guess]:
         automaton, count = self.automaton, self.automaton.count
         successors = automaton.successors(self.state)
+        if len(successors) == 1:
+            return self._only(*successors[0], least)
         total = sum(count[state] for _, state in successors)
         if not total:
             return []
@@ -70,7 +75,16 @@ class SuffixContext:
                 for token, state in reversed(successors) if count[state] * each >= least]
 
 
-@dataclass(frozen=True, slots=True)
+    def _only(self, token: int, state: int, least: float) -> list[Guess]:
+        """The same for a single successor, which is the rule inside a copy."""
+        length, seen = self.length, self.automaton.count[state]
+        if not seen:
+            return []
+        chance = 1.0 / (1.0 + _ESCAPE[min(length, len(_ESCAPE) - 1)] / sqrt(seen))
+        return [Guess(token, chance, SuffixContext(self.automaton, state, length + 1))] if chance >= least else []
+
+
+@dataclass(slots=True)
 class CopyContext:
     """One place in the sequence's own text; separators end a copy."""
 
@@ -88,7 +102,7 @@ class CopyContext:
                       CopyContext(self.tokens, self.position + 1, self.length + 1))]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Branch:
     """A node that may be drafted next."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from outrider.drafting import registry
-from outrider.drafting.interface import Drafter, TargetView
+from outrider.drafting.interface import Drafter, NoOptions, TargetView
 from outrider.errors import ConfigError, suggestion
 
 
@@ -69,7 +69,7 @@ def of_config(config: object) -> DrafterSpec:
     """The drafter whose `Config` this is."""
     for name in registry.names():
         found = registry.find(name)
-        if isinstance(config, found.Config):
+        if isinstance(config, found.Config) and not isinstance(config, NoOptions):
             return DrafterSpec(name, found, config)
     raise ConfigError(f"no drafter takes a config of type {type(config).__name__}")
 
