@@ -8,15 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from outrider.core.commit import Candidates, Commit, CommitBatch
 from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
-from outrider.drafting.interface import Drafter, SequenceContext, TargetView
-from outrider.drafting.syntax import DrafterSpec
+from outrider.drafting.interface import Drafter, Memory, SequenceContext, TargetView
+from outrider.drafting.syntax import DrafterSpec, drafter_of
 from outrider.errors import ConfigError
 
 MixState = list[Any]
+
+
+class MixMemory:
+    """The members' memories as one; saved as a folder with a numbered file for each that has any."""
+
+    def __init__(self, memories: Sequence[Memory]) -> None:
+        self._memories = memories
+
+    @property
+    def frozen(self) -> bool:
+        return all(memory.frozen for memory in self._memories)
+
+    @frozen.setter
+    def frozen(self, value: bool) -> None:
+        for memory in self._memories:
+            memory.frozen = value
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        for index, memory in enumerate(self._memories):
+            memory.save(path / str(index))
+
+    def load(self, path: Path) -> None:
+        for index, memory in enumerate(self._memories):
+            memory.load(path / str(index))
 
 
 class MixDrafter(Drafter[MixState]):
@@ -26,7 +52,7 @@ class MixDrafter(Drafter[MixState]):
     class Config:
         """`members` are drafters with their configs; written as `suffix+model:target=...`."""
 
-        members: tuple[DrafterSpec, ...]
+        members: tuple[DrafterSpec | Drafter[Any], ...]
 
         def __post_init__(self) -> None:
             if not isinstance(self.members, tuple) or len(self.members) < 2:
@@ -34,7 +60,9 @@ class MixDrafter(Drafter[MixState]):
 
     def bind(self, target: TargetView) -> None:
         super().bind(target)
-        self.members = [spec.build(target) for spec in self.config.members]
+        self.members = [drafter_of(member, target) for member in self.config.members]
+        memories = [member.memory for member in self.members if member.memory is not None]
+        self.memory = MixMemory(memories) if memories else None
         self.taps = tuple(sorted({tap for member in self.members for tap in member.taps}))
         self.candidates = max(member.candidates for member in self.members)
 
@@ -64,6 +92,10 @@ class MixDrafter(Drafter[MixState]):
     def finish(self, state: MixState) -> None:
         for member, own in zip(self.members, state, strict=True):
             member.finish(own)
+
+    def check_integrity(self, states: Sequence[MixState]) -> None:
+        for index, member in enumerate(self.members):
+            member.check_integrity([state[index] for state in states])
 
     def close(self) -> None:
         for member in self.members:

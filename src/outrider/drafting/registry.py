@@ -6,10 +6,12 @@ The file name is the registration: `drafters/suffix.py` is the drafter `suffix`.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -74,8 +76,16 @@ def _loaded(point: EntryPoint) -> type[Drafter[Any]]:
 def _from_file(path: Path) -> type[Drafter[Any]]:
     if not path.is_file():
         raise ConfigError(f"no drafter file at '{path}'")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # Known by a name of its own: dataclasses and type hints look their module up.
+    name = f"outrider_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"{path}: cannot be loaded: {type(error).__name__}: {reason}") from error
     return drafter_class(module)

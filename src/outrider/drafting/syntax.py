@@ -39,6 +39,8 @@ def drafter_of(wanted: object, target: TargetView) -> Drafter[Any]:
     if isinstance(wanted, Drafter):
         if not hasattr(wanted, "target"):
             wanted.bind(target)
+        if wanted.target is not target:
+            raise ConfigError(f"this {type(wanted).__name__} serves another model already: make one for each model")
         return wanted
     return spec_of(wanted).build(target)
 
@@ -50,9 +52,11 @@ def spec_of(wanted: object) -> DrafterSpec:
     if isinstance(wanted, str):
         return parse(wanted)
     if isinstance(wanted, list | tuple):
-        return mixture([spec_of(member) for member in wanted])
+        members = [member if isinstance(member, Drafter) else spec_of(member) for member in wanted]
+        only = members[0] if len(members) == 1 else None
+        return only if isinstance(only, DrafterSpec) else mixture(members)
     if isinstance(wanted, type) and issubclass(wanted, Drafter):
-        return DrafterSpec(wanted.__name__, wanted, wanted.Config())
+        return DrafterSpec(wanted.__name__, wanted, _config(wanted.__name__, wanted.Config, {}))
     return of_config(wanted)
 
 
@@ -74,10 +78,11 @@ def of_config(config: object) -> DrafterSpec:
     raise ConfigError(f"no drafter takes a config of type {type(config).__name__}")
 
 
-def mixture(specs: Sequence[DrafterSpec]) -> DrafterSpec:
+def mixture(members: Sequence[DrafterSpec | Drafter[Any]]) -> DrafterSpec:
     """Several drafters at once, through the drafter `mix`."""
     mix = registry.find("mix")
-    return DrafterSpec("+".join(spec.name for spec in specs), mix, mix.Config(members=tuple(specs)))
+    name = "+".join(type(member).__name__ if isinstance(member, Drafter) else member.name for member in members)
+    return DrafterSpec(name, mix, mix.Config(members=tuple(members)))
 
 
 def split_runs(text: str) -> list[str]:
@@ -97,7 +102,10 @@ def _parse_one(text: str) -> DrafterSpec:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ConfigError(f"drafter '{text}': expected key=value, got '{pair}'")
-        values[key.strip().replace("-", "_")] = value.strip()
+        key = key.strip().replace("-", "_")
+        if key in values:
+            raise ConfigError(f"drafter '{text}': option '{key}' is given twice")
+        values[key] = value.strip()
     label = Path(name).stem if name.endswith(".py") else name.replace("-", "_")
     return DrafterSpec(label, found, _config(label, found.Config, values))
 
@@ -125,6 +133,6 @@ def _value(name: str, key: str, hint: Any, text: str) -> object:
         if typing.get_origin(kind) is tuple:
             return tuple(typing.get_args(kind)[0](part) for part in text.split("/"))
         return kind(text)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         shown = getattr(kind, "__name__", str(kind))
         raise ConfigError(f"drafter '{name}': option {key} takes {shown}, got '{text}'") from None
