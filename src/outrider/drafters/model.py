@@ -95,7 +95,7 @@ class ModelDrafter(Drafter[_State]):
                 f"target ({target.vocab_size} ids): choose a draft model of the target's family")
         self.model = loaded.target
         self._cache = self.model.new_cache(MAX_CONTEXT)
-        self._limit = loaded.target.spec.max_positions
+        self._limit = loaded.target.context
         self._window = self.model.spec.window if any(self.model.spec.sliding) else 0
         self._vocab = min(target.vocab_size, self.model.vocab_size)
         self._warned = False
@@ -110,13 +110,13 @@ class ModelDrafter(Drafter[_State]):
     def propose(self, states: Sequence[_State], budgets: Sequence[Budget]) -> DraftBatch:
         growing = [_Growth(state, self._within(state, budget), [])
                    for state, budget in zip(states, budgets, strict=True) if budget and self._catch_up(state)]
+        grown = {id(item.state) for item in growing}
         self._first_level(growing)
         depth = 1
         while growing := [item for item in growing if item.frontier and depth < item.budget.depth]:
             self._next_level(growing)
             depth += 1
-        trees = [state.tree() if budget and state.row >= 0 else EMPTY_TREE
-                 for state, budget in zip(states, budgets, strict=True)]
+        trees = [state.tree() if id(state) in grown else EMPTY_TREE for state in states]
         return DraftBatch.of(trees, self.target.device)
 
     def fork(self, state: _State) -> _State:
@@ -127,12 +127,22 @@ class ModelDrafter(Drafter[_State]):
             self._cache.release(state.row)
             state.row = -1
 
+    def check_integrity(self, states: Sequence[_State]) -> None:
+        self._cache.check_integrity()
+        held = any(state.row >= 0 for state in states)
+        assert held or self._cache.num_available == self._cache.shape.num_blocks, "the draft's cache holds ended rows"
+
     def _within(self, state: _State, budget: Budget) -> Budget:
-        room = self._limit - len(state.tokens) - 1
+        room = self._limit - len(state.tokens)
         return Budget(min(budget.nodes, self.config.nodes), min(budget.depth, self.config.max, room))
 
     def _catch_up(self, state: _State) -> bool:
-        """Keeps what came true of the last draft, forwards older tokens; false where the draft's cache is full."""
+        """Keeps what came true of the last draft, forwards older tokens, makes room for a tree.
+
+        False where the draft's cache is full or its context too short.
+        """
+        if len(state.tokens) >= self._limit:
+            return False
         try:
             if state.row < 0:
                 state.row = self._cache.open(state.tokens, state.context.scope)
@@ -144,6 +154,7 @@ class ModelDrafter(Drafter[_State]):
                 self._forward([Entry(state.row, chunk, all_logits=False)])
                 self._cache.keep(state.row, chunk, range(len(chunk)))
                 cached += len(chunk)
+            self._cache.reserve(state.row, len(state.tokens) - cached + self.config.nodes)
         except CacheFullError:
             self.finish(state)
             if not self._warned:
@@ -156,7 +167,8 @@ class ModelDrafter(Drafter[_State]):
     def _keep_true(self, state: _State) -> None:
         """Entries of the last proposal that turned out to be the sequence's own tokens stay in the cache."""
         begin = self._cache.length(state.row)
-        kept = list(range(min(len(state.pending), state.done)))
+        # Never the anchor: its row has to be computed to know what follows.
+        kept = list(range(min(len(state.pending), state.done, len(state.tokens) - 1 - begin)))
         node = ANCHOR
         for token in state.tokens[begin + len(state.pending) : -1]:
             child = next((index for index, one in enumerate(state.grown) if one.parent == node and one.token == token),
