@@ -1,0 +1,246 @@
+"""The contract of a drafter, as functions that fail with what is broken.
+
+Every check gets a fresh drafter where it needs one, and one that has learnt from a few requests and is frozen since.
+The tokens that a drafter leads to are never at stake, the target decides them; what may break is that they come out
+of the same engine: budgets overdrawn, states mixed up between sequences, memory that changes what it should not.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from outrider.core.request import Request
+from outrider.core.tree import Budget
+from outrider.drafting.interface import Drafter
+from outrider.drafting.syntax import drafter_of, parse
+from outrider.engine.config import EngineConfig
+from outrider.engine.engine import Engine
+from outrider.target.interface import Target
+from outrider.testing.tape import Recorder, Shape, Tape, replay, shapes, tell
+from outrider.testing.tiny import tiny_model, tiny_requests
+
+BUDGETS = (Budget(0, 0), Budget(1, 1), Budget(16, 16), Budget(5, 0), Budget(7, 2), Budget(64, 8), Budget(0, 3),
+           Budget(3, 64), Budget(32, 32, 0.5))
+ROOMY = Budget(32, 16)
+_CONFIG = EngineConfig(max_sequences=4, max_draft=12, prefill_tokens=16, cache_tokens=2048, context=256)
+
+Make = Callable[[], Drafter[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the checks work with: `learnt` has seen `tapes` and is frozen; `make` gives a fresh drafter."""
+
+    target: Target
+    make: Make
+    learnt: Drafter[Any]
+    tapes: tuple[Tape, ...]
+
+
+def check_drafter(drafter: type[Drafter[Any]] | Make | str, config: object = None, *,
+                  target: Target | None = None) -> None:
+    """Runs the contract suite. Raises: AssertionError, naming the check, for the first thing that is broken.
+
+    `drafter` is a class (with `config`, or its default one), a function that makes a new drafter at each call, or the
+    drafter syntax. `target` is a toy of 96 tokens unless given.
+    """
+    target = target or tiny_model().target
+    make = _maker(drafter, config, target)
+    for check in (_same_tokens, _abort_anywhere):
+        _run(check, make, target)
+    recorder = Recorder(make())
+    _generate(target, recorder)
+    tapes = tuple(recorder.tapes)
+    learnt = _frozen(recorder.inner)
+    case = Case(target, make, learnt, tapes)
+    for check_case in (_budgets, _batches, _purity, _rebuilding, _forks, _scopes, _memory):
+        _name_failure(check_case.__doc__, lambda check=check_case: check(case))  # type: ignore[misc]
+
+
+def _maker(drafter: type[Drafter[Any]] | Make | str, config: object, target: Target) -> Make:
+    if isinstance(drafter, str):
+        spec = parse(drafter)
+        return lambda: spec.build(target)
+    if isinstance(drafter, type):
+        chosen: type[Drafter[Any]] = drafter
+        given = chosen.Config() if config is None else config
+        return lambda: chosen(given, target)
+    assert config is None, "a config goes with a class; a function makes its drafter with one"
+    return lambda: drafter_of(drafter(), target)
+
+
+def _run(check: Callable[[Make, Target], None], make: Make, target: Target) -> None:
+    _name_failure(check.__doc__, lambda: check(make, target))
+
+
+def _name_failure(name: str | None, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except AssertionError as error:
+        raise AssertionError(f"{(name or '').splitlines()[0]} {error}") from error
+
+
+def _frozen(drafter: Drafter[Any]) -> Drafter[Any]:
+    if drafter.memory is not None:
+        drafter.memory.frozen = True
+    return drafter
+
+
+def _generate(target: Target, drafter: Drafter[Any], requests: Sequence[Request] = ()) -> list[tuple[int, ...]]:
+    engine = Engine(target, drafter, None, _CONFIG)
+    added = [sequence for request in requests or tiny_requests() for sequence in engine.add(request)]
+    engine.run()
+    engine.check_integrity()
+    drafter.check_integrity(())
+    return [tuple(sequence.output) for sequence in added]
+
+
+def _same_tokens(make: Make, target: Target) -> None:
+    """The tokens are those of `none`, greedy and sampled, for a drafter that goes on learning."""
+    wanted = _generate(target, drafter_of("none", target))
+    drafter = Recorder(make())
+    for turn in ("first", "second"):
+        for index, (found, right) in enumerate(zip(_generate(target, drafter), wanted, strict=True)):
+            assert found == right, f"{turn} run, sequence {index}: {found}, expected {right}"
+
+
+def _abort_anywhere(make: Make, target: Target) -> None:
+    """Sequences can end at any round, and nothing of them is left."""
+    drafter = Recorder(make())
+    for rounds in range(9):
+        engine = Engine(target, drafter, None, _CONFIG)
+        added = [sequence for request in tiny_requests() for sequence in engine.add(request)]
+        for _ in range(rounds):
+            engine.step()
+        for sequence in added[rounds % 3 :: 2]:
+            engine.abort(sequence)
+        drafter.inner.check_integrity([recorded.state for recorded in drafter.live])
+        engine.step()
+        for sequence in added:
+            engine.abort(sequence)
+        engine.check_integrity()
+        assert not drafter.live, "states of ended sequences were never finished"
+        drafter.inner.check_integrity(())
+
+
+def _budgets(case: Case) -> None:
+    """Trees are valid and within any budget, an empty budget gets the empty tree, in any mixture."""
+    states = [replay(case.learnt, tape) for tape in case.tapes]
+    for shift in range(len(BUDGETS)):
+        budgets = [BUDGETS[(shift + index) % len(BUDGETS)] for index in range(len(states))]
+        shapes(case.learnt, states, budgets)
+    assert case.learnt.propose([], []).trees == (), "no states, no trees"
+    _finish(case.learnt, states)
+
+
+def _batches(case: Case) -> None:
+    """A sequence gets the same proposal alone and in a batch, after any of its commits."""
+    for share in (0.3, 0.6, 1.0):
+        cut = [tape.cut(int(share * len(tape.commits))) for tape in case.tapes]
+        alone = [_proposal(case.learnt, tape) for tape in cut]
+        states = [case.learnt.start(tape.context) for tape in cut]
+        for step in range(max(len(tape.commits) for tape in cut)):
+            rows = [row for row, tape in enumerate(cut) if step < len(tape.commits)]
+            tell(case.learnt, [states[row] for row in rows], [cut[row].commits[step] for row in rows])
+        together = shapes(case.learnt, states, [ROOMY] * len(states))
+        for index, (one, other) in enumerate(zip(alone, together, strict=True)):
+            assert one == other, f"sequence {index}: alone {one}, in a batch {other}"
+        _finish(case.learnt, states)
+
+
+def _purity(case: Case) -> None:
+    """Asking twice gives the same, whatever was asked before, and nobody else's dice are thrown."""
+    before = _dice()
+    for tape in case.tapes:
+        state = case.learnt.start(tape.context)
+        for commit in tape.commits[:-1]:
+            tell(case.learnt, [state], [commit])
+            shapes(case.learnt, [state], [BUDGETS[len(commit.token_n) % len(BUDGETS)]])
+        tell(case.learnt, [state], tape.commits[-1:])
+        first, second = (shapes(case.learnt, [state], [ROOMY]) for _ in range(2))
+        assert first == second, f"asked twice: {first}, then {second}"
+        quiet = [_proposal(case.learnt, tape)]
+        assert first == quiet, f"asked on the way: {first}, only at the end: {quiet}"
+        case.learnt.finish(state)
+    assert _dice() == before, "a global random generator was used: take randomness from `context.noise`"
+
+
+def _rebuilding(case: Case) -> None:
+    """A state after many commits equals one that was told the whole prefix at once."""
+    for index, tape in enumerate(case.tapes):
+        for count in (1, len(tape.commits) // 2, len(tape.commits)):
+            whole, steps = _proposal(case.learnt, tape.cut(count).joined()), _proposal(case.learnt, tape.cut(count))
+            assert whole == steps, f"sequence {index}, {count} commits: step by step {steps}, at once {whole}"
+
+
+def _forks(case: Case) -> None:
+    """A fork starts where its original stands; then neither notices the other."""
+    for tape, other in zip(case.tapes, case.tapes[1:], strict=False):
+        half = len(tape.commits) // 2
+        state = replay(case.learnt, tape.cut(half))
+        fork = case.learnt.fork(state)
+        wanted = shapes(case.learnt, [state], [ROOMY])
+        assert shapes(case.learnt, [fork], [ROOMY]) == wanted, "a fork proposes something else than its original"
+        for commit in other.commits:
+            tell(case.learnt, [fork], [commit])
+        shapes(case.learnt, [fork], [ROOMY])
+        assert shapes(case.learnt, [state], [ROOMY]) == wanted, "commits to a fork changed its original"
+        case.learnt.finish(fork)
+        for commit in tape.commits[half:]:
+            tell(case.learnt, [state], [commit])
+        found = shapes(case.learnt, [state], [ROOMY])[0]
+        assert found == _proposal(case.learnt, tape), "a finished fork took something along"
+        case.learnt.finish(state)
+
+
+def _scopes(case: Case) -> None:
+    """What was learnt in one scope is not drafted in another."""
+    drafter = case.make()
+    secret = [Request(request.token_n, request.sampling, request.prediction, "secret") for request in tiny_requests()]
+    _generate(case.target, drafter, secret)
+    _frozen(drafter)
+    ignorant = _frozen(case.make())
+    for tape in case.tapes:
+        for count in (0, len(tape.commits) // 2, len(tape.commits)):
+            found, wanted = _proposal(drafter, tape.cut(count)), _proposal(ignorant, tape.cut(count))
+            assert found == wanted, f"with another user's outputs {found}, without {wanted}"
+
+
+def _memory(case: Case) -> None:
+    """Memory saved and loaded proposes the same; without memory, so does a second drafter."""
+    fresh = _frozen(case.make())
+    memory, learnt = fresh.memory, case.learnt.memory
+    if memory is not None and learnt is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            learnt.save(Path(folder) / "memory")
+            memory.load(Path(folder) / "memory")
+        memory.frozen = True
+    for index, tape in enumerate(tape for tape in case.tapes if not tape.context.scope):
+        found, wanted = _proposal(fresh, tape), _proposal(case.learnt, tape)
+        assert found == wanted, f"sequence {index}: {found}, expected {wanted}"
+
+
+def _proposal(drafter: Drafter[Any], tape: Tape) -> Shape:
+    state = replay(drafter, tape)
+    found = shapes(drafter, [state], [ROOMY])[0]
+    drafter.finish(state)
+    return found
+
+
+def _finish(drafter: Drafter[Any], states: Sequence[Any]) -> None:
+    for state in states:
+        drafter.finish(state)
+    drafter.check_integrity(())
+
+
+def _dice() -> tuple[object, ...]:
+    """The states of the generators that everybody shares."""
+    return random.getstate(), torch.get_rng_state().tolist(), str(np.random.get_state())
