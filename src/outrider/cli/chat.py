@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outrider.cli.flags import parse
-from outrider.cli.options import SamplingOptions
+from outrider.cli.options import SamplingOptions, Words, read_variables
 from outrider.errors import ConfigError, OutriderError, suggestion
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Chat(SamplingOptions):
     """Say this, print the answer and end."""
     system: str = ""
     """Instructions that stand before the conversation."""
+    template: Words = ()
+    """NAME=VALUE, a variable of the model's chat template such as enable_thinking=false; may be repeated."""
     max_tokens: int = 1024
     """Length of an answer in tokens, at most."""
 
@@ -38,6 +40,7 @@ class Conversation:
     llm: LLM
     sampling: Sampling
     system: str
+    variables: dict[str, object]
     messages: list[dict[str, str]]
 
     def clear(self) -> None:
@@ -48,7 +51,7 @@ class Conversation:
         from outrider.cli.session import report, stream, write
 
         asked: list[dict[str, str]] = [*self.messages, {"role": "user", "content": text}]
-        prompt = self.llm.prompts.render(asked, {})
+        prompt = self.llm.prompts.render(asked, self.variables)
         sequences = self.llm.engine.add(self.llm.prompts.request(prompt, self.sampling))
         try:
             stream(self.llm, sequences, lambda delta: write(delta.text))
@@ -60,13 +63,13 @@ class Conversation:
 
 def run(argv: list[str]) -> int:
     options = parse(Chat, argv, "outrider chat")
-    sampling = options.sampling()
+    sampling, variables = options.sampling(), read_variables(options.template)
     if options.message == "":
         raise ConfigError("--message is empty: give some text")
     from outrider.cli.session import open_llm
 
     with open_llm(options) as llm:
-        conversation = Conversation(llm, sampling, options.system, [])
+        conversation = Conversation(llm, sampling, options.system, variables, [])
         conversation.clear()
         if options.message is not None:
             conversation.answer(options.message)

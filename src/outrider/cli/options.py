@@ -105,6 +105,18 @@ def read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
     return text
 
 
+def read_variables(words: tuple[str, ...]) -> dict[str, object]:
+    """`NAME=VALUE` words as variables of a chat template; true, false and whole numbers are read as such."""
+    variables: dict[str, object] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--template: got '{word}', expected NAME=VALUE such as enable_thinking=false")
+        known = {"true": True, "false": False}
+        variables[name] = known[value] if value in known else int(value) if value.isdecimal() else value
+    return variables
+
+
 def _read_biases(words: tuple[str, ...]) -> dict[int, float]:
     biases = {}
     for word in words:

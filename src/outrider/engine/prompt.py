@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Sequence as Seq
+from collections.abc import Mapping, Sequence
 
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
@@ -11,8 +10,8 @@ from outrider.errors import RequestError
 from outrider.io.chat_template import ChatTemplate, Message
 from outrider.io.tokenizer import Tokenizer
 
-Messages = Seq[Message | Mapping[str, object]]
-Prompt = str | Seq[int]
+Messages = Sequence[Message | Mapping[str, object]]
+Prompt = str | Sequence[int]
 
 
 class PromptReader:
@@ -30,7 +29,7 @@ class PromptReader:
             if not prompt:
                 raise RequestError("the prompt is empty: expected some text")
         else:
-            ids = list(prompt)
+            ids = _ids(prompt)
         expected = self._need_tokenizer().encode(prediction, special=False) if prediction else []
         return Request(tuple(ids), sampling, tuple(expected), scope)
 
@@ -46,3 +45,9 @@ class PromptReader:
         if self.tokenizer is None:
             raise RequestError("this model was loaded without a tokenizer: give token ids instead of text")
         return self.tokenizer
+
+
+def _ids(prompt: object) -> list[int]:
+    if not isinstance(prompt, Sequence) or any(not isinstance(token, int) for token in prompt):
+        raise RequestError(f"got {prompt!r:.80} as a prompt: expected text or a list of token ids")
+    return list(prompt)
