@@ -6,6 +6,7 @@ without a margin for near-ties.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +48,8 @@ Truths = Mapping[tuple[tuple[int, ...], int], Sequence[int]]
 @cache
 def target_of(kind: str = "llama", seed: int = 0, spread: float = 1.0) -> DecoderTarget:
     """A float64 toy with an end-of-text token; the same object for the same arguments."""
-    return tiny_target(seed, replace(SPECS[kind], eos_ids=(EOS,)), spread=spread, dtype=torch.float64)
+    spec = replace(SPECS[kind], eos_ids=(EOS,))
+    return tiny_target(seed, spec, spread=spread, dtype=torch.float64, device=os.environ.get("OUTRIDER_DEVICE", "cpu"))
 
 
 @cache

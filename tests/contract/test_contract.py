@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.tree import Budget, DraftBatch, DraftTree
@@ -34,9 +35,9 @@ def variants() -> list[str]:
 
 
 @pytest.mark.parametrize("drafter", variants())
-def test_contract(drafter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: tiny_model(seed=1))
-    check_drafter(drafter)
+def test_contract(drafter: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: tiny_model(1, device))
+    check_drafter(drafter, target=tiny_model(0, device).target)
 
 
 @dataclass(slots=True)

@@ -40,6 +40,14 @@ def slow_uniform(words: list[int], token: int) -> Fraction:
     return Fraction(high, 2**53) + Fraction(2 * low + 1, 2**107)
 
 
+def rounded_uniform(words: list[int], token: int) -> float:
+    """The same roundings as `uniform`, in Python's doubles."""
+    a, b, c = words
+    middle = mix(a + token * GAMMA)
+    high, low = float(mix(middle + b) >> 11), float(mix(middle ^ c) >> 11)
+    return min(high * 2.0**-53 + (low + 0.5) * 2.0**-106, 1.0 - 2.0**-53)
+
+
 def key_words(keys: list[NoiseKey], position: int = 0, stream: Stream = Stream.CHOICE) -> Tensor:
     return torch.tensor([key.words(position, stream) for key in keys], dtype=torch.int64)
 
@@ -59,16 +67,17 @@ def test_golden_values() -> None:
     assert found == pytest.approx([0.501234119706485, 0.07767512343556666, 2.022127659507459], rel=1e-14, abs=0)
 
 
-@given(words_64, st.integers(0, 1023), st.integers(0, 2**31), st.sampled_from(Stream),
-       st.lists(st.integers(0, 2**20), min_size=1, max_size=8))
-def test_torch_equals_plain_python_bit_for_bit(seed: int, sample: int, position: int, stream: Stream,
-                                               tokens: list[int]) -> None:
+@given(seed=words_64, sample=st.integers(0, 1023), position=st.integers(0, 2**31), stream=st.sampled_from(Stream),
+       tokens=st.lists(st.integers(0, 2**20), min_size=1, max_size=8))
+def test_torch_equals_plain_python_bit_for_bit(device: torch.device, seed: int, sample: int, position: int,
+                                               stream: Stream, tokens: list[int]) -> None:
     words = NoiseKey(seed, sample).words(position, stream)
     slow = slow_words(seed, sample, position, stream)
     assert [word & MASK for word in words] == slow
-    found = uniform(torch.tensor([words]), torch.tensor(tokens))[0].tolist()
+    found = uniform(torch.tensor([words], device=device), torch.tensor(tokens, device=device))[0].tolist()
     for token, value in zip(tokens, found, strict=True):
         exact = slow_uniform(slow, token)
+        assert value == rounded_uniform(slow, token)
         # Three roundings of at most half a unit in the last place: high, low and their sum.
         assert 0.0 < value < 1.0
         assert abs(Fraction(value) - exact) <= exact * Fraction(1, 2**52)

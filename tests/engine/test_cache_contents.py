@@ -22,7 +22,8 @@ prompts = st.lists(st.integers(0, VOCAB - 2), min_size=1, max_size=40)
 def poison(engine: Engine) -> None:
     """NaN wherever no committed entry of a running row, and no block that can be found again, lies."""
     cache = engine.cache
-    is_owned = torch.zeros(len(cache.layers[0].key_SGK), dtype=torch.bool)
+    key_SGK = cache.layers[0].key_SGK
+    is_owned = torch.zeros(len(key_SGK), dtype=torch.bool, device=key_SGK.device)
     size = cache.shape.block_size
     for sequence in engine._running:
         is_owned[cache.slots(sequence.row, 0)] = True

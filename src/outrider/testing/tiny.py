@@ -12,12 +12,12 @@ from outrider.target.tiny import tiny_target
 _ROUND = (5, 6, 7, 8, 9, 10)
 
 
-def tiny_model(seed: int = 0) -> LoadedModel:
+def tiny_model(seed: int = 0, device: torch.device | str = "cpu") -> LoadedModel:
     """A random model of 96 tokens without a tokenizer: give it token ids.
 
     It is in float64, so that its tokens do not depend on what is computed beside them.
     """
-    return LoadedModel(f"tiny-{seed}", tiny_target(seed, dtype=torch.float64), None)
+    return LoadedModel(f"tiny-{seed}", tiny_target(seed, dtype=torch.float64, device=device), None)
 
 
 def tiny_requests(max_tokens: int = 24) -> list[Request]:
