@@ -239,7 +239,7 @@ def test_two_engines_do_not_touch_each_other() -> None:
 
 
 def test_drafters_come_in_every_form() -> None:
-    forms: list[object] = ["none", NoDrafter, NoDrafter(), NoDrafter.Config(), NoDrafter(None, target_of()),
+    forms: list[object] = ["none", NoDrafter, NoDrafter(), NoDrafter.Config(), NoDrafter(None, loaded().target),
                            Forger(Forger.Config({})), ["prompt_lookup", NoDrafter.Config(), NoDrafter]]
     texts = set()
     for form in forms:

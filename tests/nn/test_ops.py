@@ -22,19 +22,22 @@ def slow_attention(q_THK: Tensor, key_SGK: Tensor, value_SGK: Tensor, spans: lis
     """One query, one head, one entry at a time."""
     out = torch.zeros_like(q_THK)
     share = q_THK.shape[1] // key_SGK.shape[1]
-    for span in spans:
+    for span, row in [(span, row) for span in spans for row in range(span.count)]:
         mask = span.local_ML if shape.local else span.visible_ML
-        for row in range(span.count):
-            slots = [int(slot) for index, slot in enumerate(span.slot_L) if mask is None or mask[row, index]]
-            for head in range(q_THK.shape[1]):
-                scores = [float(q_THK[span.begin + row, head] @ key_SGK[slot, head // share]) * shape.scale
-                          for slot in slots]
-                if shape.softcap is not None:
-                    scores = [shape.softcap * math.tanh(score / shape.softcap) for score in scores]
-                weights = [math.exp(score - max(scores)) for score in scores]
-                for slot, weight in zip(slots, weights, strict=True):
-                    out[span.begin + row, head] += weight / sum(weights) * value_SGK[slot, head // share]
+        slots = [int(slot) for index, slot in enumerate(span.slot_L) if mask is None or mask[row, index]]
+        for head in range(q_THK.shape[1]):
+            keys, values = key_SGK[slots, head // share], value_SGK[slots, head // share]
+            out[span.begin + row, head] = slow_head(q_THK[span.begin + row, head], keys, values, shape)
     return out
+
+
+def slow_head(q_K: Tensor, key_LK: Tensor, value_LK: Tensor, shape: AttentionShape) -> Tensor:
+    scores = [sum(float(a) * float(b) for a, b in zip(q_K, key_K, strict=True)) * shape.scale for key_K in key_LK]
+    if shape.softcap is not None:
+        scores = [shape.softcap * math.tanh(score / shape.softcap) for score in scores]
+    weights = [math.exp(score - max(scores)) for score in scores]
+    terms = [weight / sum(weights) * value_K for weight, value_K in zip(weights, value_LK, strict=True)]
+    return torch.stack(terms).sum(0)
 
 
 @pytest.mark.parametrize(("heads", "groups"), [(4, 2), (3, 3), (4, 1)])
