@@ -22,7 +22,7 @@ def slow_attention(q_THK: Tensor, key_SGK: Tensor, value_SGK: Tensor, spans: lis
     """One query, one head, one entry at a time."""
     out = torch.zeros_like(q_THK)
     share = q_THK.shape[1] // key_SGK.shape[1]
-    for span, row in [(span, row) for span in spans for row in range(span.count)]:
+    for span, row in [(one, row) for one in spans for row in range(one.count)]:
         mask = span.local_ML if shape.local else span.visible_ML
         slots = [int(slot) for index, slot in enumerate(span.slot_L) if mask is None or mask[row, index]]
         for head in range(q_THK.shape[1]):
