@@ -21,7 +21,7 @@ from outrider.drafting.interface import Drafter, SequenceContext
 from outrider.engine.choices import Choices
 from outrider.engine.config import EngineConfig
 from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
-from outrider.engine.resolve import Settled, settle
+from outrider.engine.resolve import Ends, Settled, settle
 from outrider.engine.sequence import Sequence
 from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
@@ -57,6 +57,7 @@ class Engine:
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
+        self._ends = Ends(target.spec.eos_ids, self.context)
         self._window = target.spec.window if any(target.spec.sliding) else 0
 
     @property
@@ -132,9 +133,7 @@ class Engine:
     def resolve(self, flight: Flight) -> list[Sequence]:
         """Bring a round home: emitted tokens, the cache, commits for the drafter, ends."""
         begin_s = time.perf_counter()
-        stop_ids = self.target.spec.eos_ids
-        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, stop_ids, self.context,
-                         self.drafter.candidates)
+        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, self.drafter.candidates)
         self._commit([item.sequence for item in settled], [item.commit for item in settled])
         for item in settled:
             if item.sequence.finish_reason is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,67 +26,88 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """Where a part's rows lie: `packed` in the step (features), `logits` among the logit rows."""
+class Ends:
+    """What ends a sequence besides its own request: the model's end tokens and the size of the context."""
 
-    packed: int
-    logits: int
+    eos_ids: Collection[int]
+    limit: int
 
 
-def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVCache, eos_ids: Collection[int],
-           limit: int, num_candidates: int) -> list[Settled]:
-    """Every part's outcome, in plan order. The cache keeps pending rows and accepted nodes, nothing else."""
-    token_BW, node_BW = verdicts.token_BW.tolist(), verdicts.node_BW.tolist()
-    counts = verdicts.count_B.tolist()
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One part of a round, verified.
+
+    `emitted` are the accepted tokens and then the target's own, `path` the accepted nodes; both empty where a prompt
+    goes on. `packed_row` and `logit_row` say where its rows begin in the step and among the logits.
+    """
+
+    part: Part
+    emitted: list[int]
+    path: tuple[int, ...]
+    packed_row: int
+    logit_row: int
+
+    @property
+    def kept(self) -> list[int]:
+        """The rows of the part that stay: all pending ones, then those of accepted nodes."""
+        pending = len(self.part.token_P)
+        return [*range(pending), *(pending + node for node in self.path)]
+
+    @property
+    def kept_tokens(self) -> list[int]:
+        return [*self.part.token_P, *(self.part.tree.token_N[node] for node in self.path)]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return Verdict(self.path, self.emitted[-1]) if self.emitted else None
+
+
+def outcomes(plan: Plan, verdicts: VerdictBatch) -> Iterator[Outcome]:
+    """The verdicts on the host, a part at a time, in plan order."""
+    token_BW, node_BW, count_B = verdicts.token_BW.tolist(), verdicts.node_BW.tolist(), verdicts.count_B.tolist()
+    packed_row = logit_row = chosen = 0
+    for part in plan.parts:
+        emitted, path = [], ()
+        if part.choosing:
+            count = count_B[chosen]
+            emitted, path = token_BW[chosen][:count], tuple(node_BW[chosen][1:count])
+            chosen += 1
+        yield Outcome(part, emitted, path, packed_row, logit_row)
+        packed_row += len(part.token_P) + len(part.tree)
+        logit_row += 1 + len(part.tree) if part.choosing else 0
+
+
+def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVCache, ends: Ends,
+           num_candidates: int) -> list[Settled]:
+    """Every part's consequences, in plan order. The cache keeps pending rows and accepted nodes, nothing else."""
     top_RK = output.logits_RV.topk(num_candidates).indices.tolist() if num_candidates else []
     settled = []
-    rows, chosen = _Rows(0, 0), 0
-    for part in plan.parts:
-        emitted, nodes = [], []
-        if part.choosing:
-            emitted, nodes = token_BW[chosen][: counts[chosen]], node_BW[chosen][1 : counts[chosen]]
-            chosen += 1
-        settled.append(_settle_part(part, Verdict(tuple(nodes), emitted[-1]) if emitted else None, emitted, output,
-                                    rows, cache, eos_ids, limit, top_RK))
-        width = len(part.token_P) + len(part.tree)
-        rows = _Rows(rows.packed + width, rows.logits + (1 + len(part.tree) if part.choosing else 0))
+    for outcome in outcomes(plan, verdicts):
+        sequence = outcome.part.sequence
+        known = cache.length(sequence.row) + 1  # tokens that the drafter has been told of
+        cache.keep(sequence.row, outcome.kept_tokens, outcome.kept)
+        gained = _gain(outcome, ends)
+        _note_logprobs(outcome, gained, output.logits_RV)
+        token_n = sequence.tokens[known : known - 1 + len(outcome.part.token_P) + max(gained, 1)]
+        settled.append(Settled(sequence, gained, _commit(outcome, token_n, output, top_RK)))
     return settled
 
 
-def _settle_part(part: Part, verdict: Verdict | None, emitted: list[int], output: ForwardOutput, rows: _Rows,
-                 cache: KVCache, eos_ids: Collection[int], limit: int, top_RK: list[list[int]]) -> Settled:
-    sequence, pending = part.sequence, len(part.token_P)
-    nodes = verdict.path if verdict else ()
-    kept = [*range(pending), *(pending + node for node in nodes)]
-    cached = cache.length(sequence.row)
-    cache.keep(sequence.row, [*part.token_P, *(part.tree.token_N[node] for node in nodes)], kept)
-    first_gain = cached + 1
-    gained = _gain(part, nodes, emitted, eos_ids, limit)
-    if sequence.sampling.logprobs is not None:
-        logit_rows = [rows.logits, *(rows.logits + 1 + node for node in nodes)][:gained]
-        sequence.logprobs += _logprobs(output.logits_RV[logit_rows], emitted[:gained], sequence.sampling.logprobs)
-    token_n = sequence.tokens[first_gain : cached + pending + max(gained, 1)]
-    feature_nF = None
-    if output.feature_TF is not None:
-        feature_nF = output.feature_TF[[rows.packed + row for row in kept[: len(token_n)]]]
-    candidates = _candidates(part, rows, top_RK) if top_RK and part.choosing else None
-    return Settled(sequence, gained, Commit(token_n, feature_nF, part.tree, verdict, candidates))
-
-
-def _gain(part: Part, nodes: tuple[int, ...], emitted: list[int], eos_ids: Collection[int], limit: int) -> int:
+def _gain(outcome: Outcome, ends: Ends) -> int:
     """Hands emitted tokens to the sequence until it ends; counts; returns how many it took."""
-    sequence, stats = part.sequence, part.sequence.stats
-    stop_ids = frozenset(sequence.sampling.stop_ids).union(() if sequence.sampling.ignore_eos else eos_ids)
+    part, sequence = outcome.part, outcome.part.sequence
+    stats, sampling = sequence.stats, sequence.sampling
+    stop_ids = frozenset(sampling.stop_ids).union(() if sampling.ignore_eos else ends.eos_ids)
     is_round = sequence.num_output > 0
     gained = 0
-    for depth, token in enumerate(emitted):
-        source = part.tree.source(nodes[depth]) if depth < len(nodes) else 0
+    for depth, token in enumerate(outcome.emitted):
+        source = part.tree.source(outcome.path[depth]) if depth < len(outcome.path) else 0
         gained += 1
         if source:
             stats.count_accepted(depth + 1, source)
-        if sequence.gain(token, source, stop_ids, limit):
+        if sequence.gain(token, source, stop_ids, ends.limit):
             break
-    if emitted and is_round:
+    if gained and is_round:
         stats.rounds += 1
         stats.drafted += len(part.tree)
         stats.emitted += gained
@@ -95,9 +116,22 @@ def _gain(part: Part, nodes: tuple[int, ...], emitted: list[int], eos_ids: Colle
     return gained
 
 
-def _candidates(part: Part, rows: _Rows, top_RK: list[list[int]]) -> Candidates:
-    tokens = [part.token_P[-1], *part.tree.token_N]
-    return Candidates(tokens, top_RK[rows.logits : rows.logits + len(tokens)])
+def _commit(outcome: Outcome, token_n: list[int], output: ForwardOutput, top_RK: list[list[int]]) -> Commit:
+    """What the drafter is told: tokens gained, the taps before each, the target's runners-up."""
+    part, feature_nF, candidates = outcome.part, None, None
+    if output.feature_TF is not None:
+        feature_nF = output.feature_TF[[outcome.packed_row + row for row in outcome.kept[: len(token_n)]]]
+    if top_RK and part.choosing:
+        row_token_M = [part.token_P[-1], *part.tree.token_N]
+        candidates = Candidates(row_token_M, top_RK[outcome.logit_row : outcome.logit_row + len(row_token_M)])
+    return Commit(token_n, feature_nF, part.tree, outcome.verdict, candidates)
+
+
+def _note_logprobs(outcome: Outcome, gained: int, logits_RV: Tensor) -> None:
+    sequence = outcome.part.sequence
+    if sequence.sampling.logprobs is not None and gained:
+        rows = [outcome.logit_row, *(outcome.logit_row + 1 + node for node in outcome.path)][:gained]
+        sequence.logprobs += _logprobs(logits_RV[rows], outcome.emitted[:gained], sequence.sampling.logprobs)
 
 
 def _logprobs(logits_nV: Tensor, token_n: list[int], count: int) -> list[Logprobs]:
