@@ -49,12 +49,12 @@ class NgramHashDrafter(HostDrafter[NgramState]):
 
         max: int = 64
         min: int = 1
-        sizes: tuple[int, ...] = (16, 8, 4, 2)
+        sizes: tuple[int, ...] = (16, 8, 6, 4, 3, 2)
         entries: int = 2**22
         pool: str = ""
         frozen: bool = False
-        floor: float = 0.3
-        cheap: int = 4
+        floor: float = 0.2
+        cheap: int = 8
 
     def bind(self, target: TargetView) -> None:
         super().bind(target)
