@@ -49,7 +49,7 @@ class NgramHashDrafter(HostDrafter[NgramState]):
 
         max: int = 64
         min: int = 1
-        sizes: tuple[int, ...] = (16, 8, 6, 4, 3, 2)
+        sizes: tuple[int, ...] = (16, 8, 6, 4, 3, 2, 1)
         entries: int = 2**22
         pool: str = ""
         frozen: bool = False
