@@ -19,13 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-import torch
-from torch import Tensor
-
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.noise import NoiseKey
 from outrider.core.sampling import Sampling
 from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
+from outrider.target.interface import TargetView as TargetView  # part of this interface too
 
 State = TypeVar("State")
 
@@ -43,28 +41,6 @@ class SequenceContext:
     noise: NoiseKey = field(default_factory=lambda: NoiseKey(0))
     prediction: tuple[int, ...] = ()
     scope: str = ""
-
-
-class TargetView(Protocol):
-    """What a drafter may know of its target."""
-
-    @property
-    def vocab_size(self) -> int: ...
-    @property
-    def num_layers(self) -> int: ...
-    @property
-    def hidden_size(self) -> int: ...
-    @property
-    def device(self) -> torch.device: ...
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the vocabulary; drafters with tokens of their own compare it."""
-
-    def embed(self, token_T: Tensor) -> Tensor:
-        """Embedding rows [T, D], as the target's first layer sees them."""
-
-    def head(self, hidden_TD: Tensor) -> Tensor:
-        """Logits [T, V] of final hidden states (after the last norm)."""
 
 
 class Memory(Protocol):

@@ -34,15 +34,8 @@ class ForwardOutput:
     feature_TF: Tensor | None
 
 
-class Target(Protocol):
-    """A model that verifies drafts. Also what drafters see of it (`drafting.TargetView`).
-
-    `context` is the number of absolute positions it was built for, at most `spec.max_positions`.
-    """
-
-    spec: ModelSpec
-    info: TargetInfo
-    context: int
+class TargetView(Protocol):
+    """What a drafter may know of its target."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -53,12 +46,28 @@ class Target(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Hash of the vocabulary; drafters with tokens of their own compare it."""
 
-    def new_cache(self, num_tokens: int) -> KVCache: ...
+    def embed(self, token_T: Tensor) -> Tensor:
+        """Embedding rows [T, D], as the target's first layer sees them."""
 
-    def forward(self, step: Step, cache: KVCache, taps: Sequence[int] = ()) -> ForwardOutput: ...
+    def head(self, hidden_TD: Tensor) -> Tensor:
+        """Logits [T, V] of final hidden states (after the last norm)."""
 
-    def embed(self, token_T: Tensor) -> Tensor: ...
 
-    def head(self, hidden_TD: Tensor) -> Tensor: ...
+class Target(TargetView, Protocol):
+    """A model that verifies drafts.
+
+    `context` is the number of absolute positions it was built for, at most `spec.max_positions`.
+    """
+
+    spec: ModelSpec
+    info: TargetInfo
+    context: int
+
+    def new_cache(self, num_tokens: int) -> KVCache:
+        """A cache for this model with room for `num_tokens`, rounded up to blocks."""
+
+    def forward(self, step: Step, cache: KVCache, taps: Sequence[int] = ()) -> ForwardOutput:
+        """Writes the step's keys and values into `cache`; logits of its logit rows, taps (layers) of every row."""
