@@ -1,0 +1,89 @@
+// What an instruction set has to offer: one table of functions, filled by kernels.cpp, compiled once for each.
+// None of them allocates, starts threads, or looks at anything but its arguments; each works on a range, so that the
+// caller may divide work as it likes: a row's bits do not depend on the range it is computed in.
+#pragma once
+
+#include "../matrix.h"
+
+namespace outrider {
+
+enum class Activation : int32_t { SILU, GELU_TANH };
+
+// y[row][tile_begin * 16 … tile_end * 16) = x @ matrix.T (+ bias) (+ add). y and add have `stride` floats a row.
+struct LinearCall {
+    const Matrix *matrix;
+    QuantisedRows x;      // where the matrix is quantised
+    const float *x_float; // where it is not; `inputs` floats a row, contiguous
+    int32_t rows;
+    const float *bias;    // or null; [matrix rows]
+    const float *add;     // or null; may be y itself
+    float *y;
+    int64_t stride;
+};
+
+// One layer of the paged cache, half precision: block b holds 16 consecutive positions of one sequence.
+//   key   [blocks][groups][head_size][16]      sixteen positions side by side: lanes of a dot product
+//   value [blocks][groups][16][head_size]
+struct LayerPages {
+    uint16_t *key;
+    uint16_t *value;
+};
+
+// The rows of one sequence. Committed entries are positions 0 … length-1 in slots slot[0 … length-1], where
+// slot[p] / 16 is the block and slot[p] % 16 = p % 16. Appended entries i = 0 … done + count - 1 have slot[length + i];
+// parent[i] < i is the appended entry before it in its own branch, -1 the committed prefix. Row m (of `count`, packed
+// from `begin` on) is appended entry done + m: it sees the committed entries, its ancestors and itself, and nothing
+// else; its position is length + the number of its appended ancestors.
+struct SpanView {
+    int32_t begin, count, length, done;
+    const int64_t *slot;
+    const int32_t *parent;
+};
+
+struct AttentionCall {
+    const float *q; // [rows][heads * head_size], rotated
+    LayerPages pages;
+    float *out;     // [rows][heads * head_size]
+    int32_t heads, groups, head_size;
+    float scale;
+    float softcap;  // 0: none
+    int32_t window; // 0: sees everything; else positions p - window + 1 … p
+};
+
+// Rotates q in place and k on its way into the cache (half-split layout), and writes v.
+struct RotateCall {
+    float *q;       // [rows][heads * head_size]
+    const float *k; // [rows][groups * head_size]
+    const float *v;
+    const float *cos, *sin; // [positions][head_size / 2]
+    const int64_t *position, *slot;
+    LayerPages pages;
+    int32_t heads, groups, head_size;
+};
+
+struct Kernels {
+    const char *name;
+    void (*linear)(const LinearCall &, int32_t tile_begin, int32_t tile_end);
+    // y[i] = scale * row token[i] of the matrix
+    void (*embed)(const Matrix &, const int64_t *token, int32_t count, float scale, float *y);
+    void (*quantise)(const float *x, int32_t rows, int32_t inputs, QuantisedRows out);
+    // Root-mean-square norm of each of `groups` stretches of `size` in a row; y may be x.
+    void (*norm)(const float *x, int32_t rows, int32_t groups, int32_t size, const float *weight, float eps, float *y);
+    // y = activation(gate) * up
+    void (*gate)(const float *gate, const float *up, int32_t rows, int32_t size, Activation, float *y);
+    void (*add)(const float *a, const float *b, int64_t count, float *y);
+    void (*softcap)(float *x, int64_t count, float cap);
+    void (*rotate)(const RotateCall &, int32_t row_begin, int32_t row_end);
+    // Queries `begin` … `end` of a key-value head: query i is row i / (heads / groups) of the span and query head
+    // group * (heads / groups) + i % (heads / groups). `scratch` has attention_scratch() floats.
+    void (*attend)(const AttentionCall &, const SpanView &, int32_t group, int32_t begin, int32_t end, float *scratch);
+    int64_t (*attention_scratch)(const AttentionCall &, const SpanView &);
+};
+
+const Kernels *portable_kernels();
+const Kernels *avx2_kernels();      // null where not compiled in
+const Kernels *avx2_vnni_kernels();
+const Kernels *avx512_kernels();
+const Kernels *neon_kernels();
+
+} // namespace outrider
