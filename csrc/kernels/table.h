@@ -84,6 +84,8 @@ const Kernels *portable_kernels();
 const Kernels *avx2_kernels();      // null where not compiled in
 const Kernels *avx2_vnni_kernels();
 const Kernels *avx512_kernels();
-const Kernels *neon_kernels();
+const Kernels *neon_kernels();      // plain armv8-a
+const Kernels *neon_dot_kernels();  // with __ARM_FEATURE_DOTPROD
+const Kernels *neon_i8mm_kernels(); // and __ARM_FEATURE_MATMUL_INT8
 
 } // namespace outrider
