@@ -53,18 +53,6 @@ def test_a_container_limits_the_threads(tmp_path: Path, text: str, limit: float 
     assert machine._cgroup_limit(tmp_path / "nothing") is None
 
 
-def test_bandwidth_is_a_rate_and_a_lack_of_memory_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = machine.read_bandwidth(2, num_bytes=1 << 20, duration_s=0.01)
-    assert rate is not None
-    assert rate > 0
-
-    def no_room(*_: object, **__: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(machine.np, "ones", no_room)
-    assert machine.read_bandwidth(2, num_bytes=1 << 20, duration_s=0.01) is None
-
-
 def test_extras_are_read_from_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     requirements = [
         "numpy>=1",

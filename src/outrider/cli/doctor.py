@@ -12,8 +12,9 @@ from importlib import metadata
 from pathlib import Path
 
 import outrider
+from outrider.bench.bandwidth import read_bandwidth
 from outrider.cli.flags import parse
-from outrider.cli.machine import Processor, read_bandwidth, read_gpus, read_processor
+from outrider.cli.machine import Processor, read_gpus, read_processor
 from outrider.io.cache_home import models_directory
 from outrider.io.disk import size_of
 from outrider.io.local_stores import found_models
