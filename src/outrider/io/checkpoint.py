@@ -26,7 +26,8 @@ class Checkpoint(Protocol):
         norm.weight   head.weight
 
     `tensor` returns values in `dtype` (rounded once from what the file holds) that the caller must not write to.
-    `packed` returns the quantised rows as stored, None where the tensor is not quantised. Unknown names: KeyError.
+    `packed` returns the quantised rows as stored, None where the tensor is not quantised;
+    `num_bytes` counts what the file holds of a tensor. Unknown names: KeyError.
     """
 
     @property
@@ -38,6 +39,8 @@ class Checkpoint(Protocol):
     def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor: ...
 
     def packed(self, name: str) -> PackedTensor | None: ...
+
+    def num_bytes(self, name: str) -> int: ...
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -41,6 +41,9 @@ class GgufCheckpoint:
         rows = self._rows(name)
         return rows if rows.type.quantised else None
 
+    def num_bytes(self, name: str) -> int:
+        return self._header.tensors[self._slots[name].gguf].num_bytes
+
     def _rows(self, name: str) -> PackedTensor:
         slot = self._slots[name]
         tensor = self._header.tensors[slot.gguf]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from outrider.io.tensor_table import Shape, TensorSlot, TensorSource, match_tens
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-_DTYPES = ("F32", "F16", "BF16")
+_DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _MAX_JSON_BYTES = 64 << 20  # an index of 100,000 tensors has some 10 MB
 # What stands before a decoder's tensors, and where its head is: text models, the language model inside one that also
 # sees images (newer and older files), bare decoders.
@@ -58,6 +59,13 @@ class SafetensorsCheckpoint:
     def packed(self, name: str) -> PackedTensor | None:
         """Always None: these files are not quantised."""
         return None
+
+    def num_bytes(self, name: str) -> int:
+        source = self._name_of(self._slots[name])
+        with safe_open(self._files[source], framework="pt") as file:
+            values = file.get_slice(source)
+            num_values = math.prod(map(int, values.get_shape()))
+            return num_values * _DTYPE_BYTES[values.get_dtype()]
 
     def _name_of(self, slot: TensorSlot) -> str:
         return _HEADS[self._prefix] if slot.name == "head.weight" else self._prefix + slot.safetensors
@@ -146,8 +154,8 @@ def _read_shapes(path: Path, prefix: str) -> dict[str, Shape]:
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     for name, given in types.items():
-        if given not in _DTYPES:
-            supported = f"supported: {', '.join(_DTYPES)}"
+        if given not in _DTYPE_BYTES:
+            supported = f"supported: {', '.join(_DTYPE_BYTES)}"
             raise CheckpointError(
                 f"{path}: the tensor '{name}' has the type {given}, which is not supported; {supported}"
             )
