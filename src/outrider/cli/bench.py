@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import outrider
 from outrider.cli.flags import parse
 from outrider.cli.machine import read_processor
-from outrider.cli.options import ModelOptions
+from outrider.cli.options import ModelOptions, check_counts
 from outrider.core.sampling import Sampling
 from outrider.errors import ConfigError, suggestion
 
@@ -56,11 +56,8 @@ def run(argv: list[str]) -> int:
 
 
 def _run(options: BenchRun) -> int:
-    for name in ("batch", "repeat"):
-        if getattr(options, name) < 1:
-            raise ConfigError(f"--{name}: got {getattr(options, name)}, expected 1 or more")
-    if options.limit < 0:
-        raise ConfigError(f"--limit: got {options.limit}, expected 0 or more")
+    check_counts(options, "batch", "repeat", least=1)
+    check_counts(options, "limit")
     sampling = Sampling(temperature=options.temperature, seed=options.seed, max_tokens=options.max_tokens)
     from rich.console import Console
 
@@ -74,7 +71,7 @@ def _run(options: BenchRun) -> int:
     for drafter in drafters:
         spec_of(drafter)  # a misspelt one must not cost the others' time
     workloads = [load(name.strip()) for name in options.prompts.split(",")]
-    model = open_model(options)
+    model = open_model(options, options.context)
     config = BenchConfig(drafters=tuple(drafters), sampling=sampling, batch=options.batch, limit=options.limit,
                          repeat=options.repeat, max_draft=options.max_draft, context=options.context)
     runs = [row for workload in workloads for row in bench(model, workload, config, _tell)]

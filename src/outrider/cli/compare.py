@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
     from outrider.engine.prompt import PromptReader
 
     spec_of(options.drafter)  # a misspelt one is told before the model is loaded
-    model = open_model(options)
+    model = open_model(options, options.context)
     reader = PromptReader(model.tokenizer)
     if not options.raw and model.tokenizer is not None and model.tokenizer.template is not None:
         prompt = reader.render([{"role": "user", "content": prompt}], {})

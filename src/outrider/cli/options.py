@@ -17,17 +17,11 @@ Ids = Annotated[tuple[int, ...], tyro.conf.UseAppendAction]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """Which model, on what, with which drafter."""
+class LoadOptions:
+    """Which model, on what."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A path, a catalogue name (see `outrider models`), owner/repo or ollama:name:tag."""
-    drafter: str = "suffix"
-    """NAME[:key=value;key=value], joined by + into a mixture; `none` decodes plainly."""
-    max_draft: int = 64
-    """Tokens drafted in a round, at most."""
-    context: int = 0
-    """Tokens of prompt and answer together; 0: what the model was made for, at most 32768."""
     dtype: str = ""
     """float32, bfloat16 or float16; unless given, float32 on the CPU and bfloat16 on CUDA."""
     device: str = ""
@@ -37,9 +31,23 @@ class ModelOptions:
 
     def check(self) -> None:
         """Raises: ConfigError for numbers that make no sense."""
-        for name in ("max_draft", "context", "threads"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected 0 or more")
+        check_counts(self, "threads")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions(LoadOptions):
+    """Which model, on what, with which drafter."""
+
+    drafter: str = "suffix"
+    """NAME[:key=value;key=value], joined by + into a mixture; `none` decodes plainly."""
+    max_draft: int = 64
+    """Tokens drafted in a round, at most."""
+    context: int = 0
+    """Tokens of prompt and answer together; 0: what the model was made for, at most 32768."""
+
+    def check(self) -> None:
+        """Raises: ConfigError for numbers that make no sense."""
+        check_counts(self, "threads", "max_draft", "context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,14 @@ class SamplingOptions(ModelOptions):
         self.check()
         given = {field.name: getattr(self, field.name) for field in fields(Sampling) if hasattr(self, field.name)}
         return Sampling.of(None, **{**given, "logit_bias": _read_biases(self.logit_bias)})
+
+
+def check_counts(options: object, *names: str, least: int = 0) -> None:
+    """Raises: ConfigError where one of these fields is smaller than `least`."""
+    for name in names:
+        if getattr(options, name) < least:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag}: got {getattr(options, name)}, expected {least} or more")
 
 
 def read_text(path: Path, flag: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence as Seq
 
 import torch
 
-from outrider.cli.options import ModelOptions
+from outrider.cli.options import LoadOptions, ModelOptions
 from outrider.core.request import Delta
 from outrider.core.stats import Stats
 from outrider.engine.llm import LLM
@@ -16,22 +16,22 @@ from outrider.engine.sequence import Sequence
 from outrider.target.load import LoadedModel, load_model
 
 
-def open_model(options: ModelOptions) -> LoadedModel:
-    """Loads the model, with a note on the terminal meanwhile."""
+def open_model(options: LoadOptions, context: int) -> LoadedModel:
+    """Loads the model with room for `context` positions, 0 for all; a note on the terminal says so meanwhile."""
     options.check()
     if options.threads:
         torch.set_num_threads(options.threads)
     note = f"loading {options.model} …" if sys.stderr.isatty() else ""
     print(note, end="", file=sys.stderr, flush=True)
     try:
-        return load_model(options.model, dtype=options.dtype, device=options.device, context=options.context)
+        return load_model(options.model, dtype=options.dtype, device=options.device, context=context)
     finally:
         print("\r\x1b[K" if note else "", end="", file=sys.stderr, flush=True)
 
 
 def open_llm(options: ModelOptions) -> LLM:
     """One sequence at a time, or as many as a request has samples."""
-    model = open_model(options)
+    model = open_model(options, options.context)
     return LLM(model, drafter=options.drafter, max_draft=options.max_draft, context=options.context)
 
 
