@@ -61,6 +61,15 @@ struct RotateCall {
     int32_t heads, groups, head_size;
 };
 
+// Who may win a race of score plus keyed noise (sampling/race.h). Entrant i has the score
+//   shrink * (value[i] - best)   or a little more than the true one, never less; -inf: is not in the race.
+struct Field {
+    const float *value;
+    int64_t count;
+    float best, shrink;
+    uint64_t a, b; // two of the position's three key words
+};
+
 struct Kernels {
     const char *name;
     void (*linear)(const LinearCall &, int32_t tile_begin, int32_t tile_end);
@@ -78,6 +87,12 @@ struct Kernels {
     // group * (heads / groups) + i % (heads / groups). `scratch` has attention_scratch() floats.
     void (*attend)(const AttentionCall &, const SpanView &, int32_t group, int32_t begin, int32_t end, float *scratch);
     int64_t (*attention_scratch)(const AttentionCall &, const SpanView &);
+    // The largest of x, the first of equals; what is no number never is; 0 where nothing is above -inf.
+    int64_t (*argmax)(const float *x, int64_t count);
+    // The first entrant from `from` on whose score and noise may reach `bar`; the count where there is none.
+    int64_t (*contender)(const Field &, int64_t from, float bar);
+    // The sum of exp(x[i]), x[i] <= 0, in an order of its own that is the same in every set.
+    double (*sum_exp)(const double *x, int64_t count);
 };
 
 const Kernels *portable_kernels();
