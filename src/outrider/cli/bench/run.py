@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import outrider
+from outrider.cli.bench.screen import show, tell
 from outrider.cli.flags import parse
 from outrider.cli.machine import read_processor
 from outrider.cli.options import ModelOptions, check_counts
 from outrider.core.sampling import Sampling
-from outrider.errors import ConfigError, suggestion
 
 if TYPE_CHECKING:
     from outrider.bench.report import Machine
     from outrider.target.load import LoadedModel
 
-SUMMARY = "measure drafters against plain decoding: bench run"
-ACTIONS = ("run",)
+SUMMARY = "drafters against plain decoding, over the same prompts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +47,13 @@ class BenchRun(ModelOptions):
 
 
 def run(argv: list[str]) -> int:
-    if not argv or argv[0] not in (*ACTIONS, "-h", "--help"):
-        given = f"unknown action '{argv[0]}'{suggestion(argv[0], ACTIONS)}" if argv else "no action given"
-        raise ConfigError(f"{given}; expected 'outrider bench run MODEL', see 'outrider bench run --help'")
-    return _run(parse(BenchRun, argv[1:] if argv[0] == "run" else argv, "outrider bench run"))
+    return _run(parse(BenchRun, argv, "outrider bench run"))
 
 
 def _run(options: BenchRun) -> int:
     check_counts(options, "batch", "repeat", least=1)
     check_counts(options, "limit")
     sampling = Sampling(temperature=options.temperature, seed=options.seed, max_tokens=options.max_tokens)
-    from rich.console import Console
-
     from outrider.bench.report import divergence_lines, document, table
     from outrider.bench.run import BenchConfig, bench
     from outrider.bench.workload import load
@@ -74,21 +67,14 @@ def _run(options: BenchRun) -> int:
     model = open_model(options, options.context)
     config = BenchConfig(drafters=tuple(drafters), sampling=sampling, batch=options.batch, limit=options.limit,
                          repeat=options.repeat, max_draft=options.max_draft, context=options.context)
-    runs = [row for workload in workloads for row in bench(model, workload, config, _tell)]
-    _tell("")
-    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
-    console.print(table(runs))
+    runs = [row for workload in workloads for row in bench(model, workload, config, tell)]
+    tell("")
+    show(table(runs))
     for line in divergence_lines(runs):
         print(line)
     if options.json:
         print(document(model.name, _machine(model), runs))
     return 0
-
-
-def _tell(line: str) -> None:
-    """Progress, on a terminal only: each line takes the place of the one before."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def _machine(model: LoadedModel) -> Machine:

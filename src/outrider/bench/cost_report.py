@@ -1,0 +1,37 @@
+"""What `bench cost` prints: a row for each n, three columns for each context, and one JSON document."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from rich.table import Table
+
+from outrider.bench.cost import Cost, CostRow
+
+
+def table(cost: Cost) -> Table:
+    """Times, ratios to one token, multiples of F."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown.add_column("n", justify="right")
+    cells: dict[int, list[CostRow]] = {}
+    for row in cost.rows:
+        cells.setdefault(row.n, []).append(row)
+    for row in next(iter(cells.values())):
+        for name in (f"context {row.context}: ms", "T(n)/T(1)", "F"):
+            shown.add_column(name, justify="right", no_wrap=True)
+    for n, found in cells.items():
+        words = [word for row in found for word in (f"{row.ms:.2f}", f"{row.ratio:.2f}", f"{row.floors:.2f}")]
+        shown.add_row(str(n), *words)
+    return shown
+
+
+def summary(cost: Cost) -> str:
+    """What F was made of, in one line."""
+    return (f"F = {cost.floor_ms:.2f} ms: {cost.file_gb:.3f} GB of the file a token, read at "
+            f"{cost.bandwidth_gb_s:.1f} GB/s with {cost.threads} threads; weights as held: {cost.packed_gb:.3f} GB")
+
+
+def document(cost: Cost) -> str:
+    """One line of JSON."""
+    return json.dumps(asdict(cost), allow_nan=False)
