@@ -6,6 +6,7 @@
     ├── DownloadError            a download that failed, was cut short or did not match its checksum
     ├── CheckpointError          a model file that is missing parts, truncated, corrupt or not supported
     ├── VocabularyError          two models, or a model and a drafter, that do not speak the same tokens
+    ├── NativeLibraryError       a native library that cannot be loaded or is not of this version
     ├── RequestError             a prompt or request that this model cannot serve
     └── CacheFullError           no room left in the key-value cache
 
@@ -41,6 +42,10 @@ class CheckpointError(OutriderError):
 
 class VocabularyError(OutriderError):
     """Two models, or a model and a drafter, that do not speak the same tokens."""
+
+
+class NativeLibraryError(OutriderError):
+    """A native library that cannot be loaded or is not of this version."""
 
 
 class RequestError(OutriderError):
