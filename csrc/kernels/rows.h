@@ -1,0 +1,168 @@
+// What a layer does to its rows beside products and attention: quantise, norm, gate, add, softcap, rotate.
+// All but the sums of `norm` is element by element, so a row's bits cannot depend on where it lies.
+#pragma once
+
+#include "math.h"
+#include "table.h"
+
+namespace outrider::OUTRIDER_ISA {
+
+OUTRIDER_INLINE F load_some(const float *from, int64_t count) {
+    return count >= LANES ? load(from) : load_first(from, (int)count);
+}
+OUTRIDER_INLINE void store_some(float *to, F x, int64_t count) {
+    if (count >= LANES)
+        store(to, x);
+    else
+        store_first(to, x, (int)count);
+}
+
+// ---- eight bits a value ---------------------------------------------------------------------------------------------
+
+OUTRIDER_INLINE I larger(I a, I b) {
+    I r;
+    OUTRIDER_PARTS(r.part[p] = a.part[p] < b.part[p] ? b.part[p] : a.part[p])
+    return r;
+}
+OUTRIDER_INLINE I smaller(I a, I b) {
+    I r;
+    OUTRIDER_PARTS(r.part[p] = b.part[p] < a.part[p] ? b.part[p] : a.part[p])
+    return r;
+}
+OUTRIDER_INLINE int32_t largest_int(I x) {
+    int32_t lane[LANES];
+    store_int(lane, x);
+    for (int step = LANES / 2; step; step /= 2)
+        for (int i = 0; i < step; ++i) lane[i] = lane[i] < lane[i + step] ? lane[i + step] : lane[i];
+    return lane[0];
+}
+OUTRIDER_INLINE int32_t sum_int(I x) {
+    int32_t lane[LANES], total = 0;
+    store_int(lane, x);
+    for (int i = 0; i < LANES; ++i) total += lane[i];
+    return total;
+}
+OUTRIDER_INLINE void store_bytes(int8_t *to, I x) {
+    typedef int8_t bytes __attribute__((vector_size(PART_LANES)));
+    OUTRIDER_PARTS(bytes narrow = __builtin_convertvector(x.part[p], bytes);
+                   std::memcpy(to + p * PART_LANES, &narrow, sizeof narrow))
+}
+
+// Magnitudes are compared as integers: the order is the same, and not-a-number comes out largest, so that it stays
+// visible in the scale. Below 2^-100 the reciprocal would overflow; there q is 0, as it is for infinity.
+OUTRIDER_INLINE void quantise_group(const float *x, int8_t *q, float *scale, int32_t *sum) {
+    F first = load(x), second = load(x + LANES);
+    I magnitude = larger(as_int(abs(first)), as_int(abs(second)));
+    int32_t bits = largest_int(magnitude);
+    float top;
+    std::memcpy(&top, &bits, sizeof top);
+    F inverse = splat(top >= 0x1p-100f ? 127.0f / top : 0.0f);
+    *scale = top / 127.0f;
+    I most = splat_int(127), least = splat_int(-127);
+    I left = larger(smaller(round_to_int(first * inverse), most), least);
+    I right = larger(smaller(round_to_int(second * inverse), most), least);
+    store_bytes(q, left);
+    store_bytes(q + LANES, right);
+    sum[0] = sum_int(left);
+    sum[1] = sum_int(right);
+}
+
+static void quantise(const float *x, int32_t rows, int32_t inputs, QuantisedRows out) {
+    int64_t groups = (int64_t)rows * (inputs / 32); // rows follow one another without a gap in all three arrays
+    for (int64_t i = 0; i < groups; ++i) quantise_group(x + 32 * i, out.q + 32 * i, out.scale + i, out.sum + 2 * i);
+}
+
+// ---- norm -----------------------------------------------------------------------------------------------------------
+
+OUTRIDER_INLINE void norm_stretch(const float *x, int32_t size, const float *weight, float eps, float *y) {
+    F square = zero();
+    for (int32_t i = 0; i < size; i += LANES) {
+        F part = load_some(x + i, size - i);
+        square = fma(part, part, square);
+    }
+    F factor = splat(1.0f / __builtin_sqrtf(sum(square) / (float)size + eps));
+    for (int32_t i = 0; i < size; i += LANES) {
+        F part = load_some(x + i, size - i) * factor * load_some(weight + i, size - i);
+        store_some(y + i, part, size - i);
+    }
+}
+
+static void norm(const float *x, int32_t rows, int32_t groups, int32_t size, const float *weight, float eps, float *y) {
+    int64_t stretches = (int64_t)rows * groups;
+    for (int64_t i = 0; i < stretches; ++i) norm_stretch(x + i * size, size, weight, eps, y + i * size);
+}
+
+// ---- element by element ---------------------------------------------------------------------------------------------
+
+// gelu's tanh form, x / 2 * (1 + tanh(z / 2)), is x / (1 + exp(-z)), as silu is with z = x.
+OUTRIDER_INLINE F silu_exponent(F x) { return -x; }
+OUTRIDER_INLINE F gelu_exponent(F x) {
+    constexpr float SLOPE = -1.5957691216f; // -2 * sqrt(2 / pi)
+    F cube = x * x * x;
+    return fma(cube, splat(0.044715f), x) * splat(SLOPE);
+}
+
+template <F (*EXPONENT)(F)> static void gate_by(const float *gate, const float *up, int64_t count, float *y) {
+    for (int64_t i = 0; i < count; i += LANES) {
+        F x = load_some(gate + i, count - i);
+        F active = x / (splat(1.0f) + exp(EXPONENT(x)));
+        store_some(y + i, active * load_some(up + i, count - i), count - i);
+    }
+}
+
+static void gate(const float *gate, const float *up, int32_t rows, int32_t size, Activation activation, float *y) {
+    int64_t count = (int64_t)rows * size;
+    if (activation == Activation::SILU)
+        gate_by<silu_exponent>(gate, up, count, y);
+    else
+        gate_by<gelu_exponent>(gate, up, count, y);
+}
+
+static void add(const float *a, const float *b, int64_t count, float *y) {
+    for (int64_t i = 0; i < count; i += LANES)
+        store_some(y + i, load_some(a + i, count - i) + load_some(b + i, count - i), count - i);
+}
+
+static void softcap(float *x, int64_t count, float cap) {
+    for (int64_t i = 0; i < count; i += LANES)
+        store_some(x + i, splat(cap) * tanh(load_some(x + i, count - i) / splat(cap)), count - i);
+}
+
+// ---- rotate ---------------------------------------------------------------------------------------------------------
+
+// Half-split layout: element i turns with element i + half.
+OUTRIDER_INLINE void rotate_head(const float *x, const float *cos, const float *sin, int32_t half, float *y) {
+    for (int32_t i = 0; i < half; i += LANES) {
+        int32_t left_over = half - i;
+        F left = load_some(x + i, left_over), right = load_some(x + half + i, left_over);
+        F c = load_some(cos + i, left_over), s = load_some(sin + i, left_over);
+        store_some(y + i, fnma(right, s, left * c), left_over);
+        store_some(y + half + i, fma(left, s, right * c), left_over);
+    }
+}
+
+constexpr int32_t MAX_HEAD_SIZE = 512;
+
+OUTRIDER_INLINE void write_key(const float *k, const float *cos, const float *sin, int32_t size, uint16_t *column) {
+    float turned[MAX_HEAD_SIZE];
+    rotate_head(k, cos, sin, size / 2, turned);
+    for (int32_t i = 0; i < size; ++i) column[i * LANES] = float_to_half(turned[i]);
+}
+
+static void rotate(const RotateCall &call, int32_t row_begin, int32_t row_end) {
+    int32_t size = call.head_size;
+    for (int64_t row = row_begin; row < row_end; ++row) {
+        const float *cos = call.cos + call.position[row] * (size / 2), *sin = call.sin + call.position[row] * (size / 2);
+        float *q = call.q + row * call.heads * size;
+        for (int32_t head = 0; head < call.heads; ++head) rotate_head(q + head * size, cos, sin, size / 2, q + head * size);
+        int64_t block = call.slot[row] / LANES, lane = call.slot[row] % LANES;
+        for (int32_t group = 0; group < call.groups; ++group) {
+            int64_t from = (row * call.groups + group) * size, page = (block * call.groups + group) * size * LANES;
+            write_key(call.k + from, cos, sin, size, call.pages.key + page + lane);
+            uint16_t *value = call.pages.value + page + lane * size;
+            for (int32_t i = 0; i < size; i += LANES) store_half(value + i, load(call.v + from + i));
+        }
+    }
+}
+
+} // namespace outrider::OUTRIDER_ISA
