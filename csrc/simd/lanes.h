@@ -55,7 +55,7 @@ struct I {
 
 OUTRIDER_INLINE F splat(float x) {
     F r;
-    OUTRIDER_PARTS(r.part[p] = f32p{} + x)
+    OUTRIDER_PARTS(r.part[p] = x - f32p{}) // x - 0 is x, -0 too; 0 + x would be a real addition
     return r;
 }
 OUTRIDER_INLINE I splat_int(int32_t x) {
@@ -276,6 +276,22 @@ OUTRIDER_INLINE float largest(F x) {
     float best = lane[0];
     for (int i = 1; i < LANES; ++i) best = lane[i] > best ? lane[i] : best;
     return best;
+}
+
+OUTRIDER_INLINE uint32_t lane_bits(I mask) { // bit i: lane i of a mask is set
+    uint32_t bits = 0;
+#if defined(__AVX512DQ__)
+    bits = _mm512_movepi32_mask((__m512i)mask.part[0]);
+#elif defined(__AVX2__)
+    OUTRIDER_PARTS(bits |= (uint32_t)_mm256_movemask_ps((__m256)mask.part[p]) << p * PART_LANES)
+#elif defined(__SSE2__)
+    OUTRIDER_PARTS(bits |= (uint32_t)__builtin_ia32_movmskps((f32p)mask.part[p]) << p * PART_LANES)
+#else
+    int32_t lane[LANES];
+    store_int(lane, mask);
+    for (int i = 0; i < LANES; ++i) bits |= (uint32_t)(lane[i] & 1) << i;
+#endif
+    return bits;
 }
 
 } // namespace outrider::OUTRIDER_ISA
