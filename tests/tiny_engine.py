@@ -154,9 +154,8 @@ def ids(results: Sequence[Result]) -> list[list[tuple[int, ...]]]:
 def dense_logits(target: DecoderTarget, tokens: Sequence[int]) -> Tensor:
     """Logits after every token, in one pass over an empty cache."""
     cache = target.new_cache(len(tokens))
-    window = target.spec.window if any(target.spec.sliding) else 0
     entry = Entry(cache.open(), tokens[:1], DraftTree.chain(tokens[1:]))
-    return target.forward(pack(cache, [entry], window, target.device), cache).logits_RV
+    return target.forward(pack(cache, [entry], target.device), cache).logits_RV
 
 
 def slow_generate(target: DecoderTarget, prompt: Sequence[int], sampling: Sampling, sample: int = 0) -> list[int]:

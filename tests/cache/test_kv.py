@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from outrider.cache.blocks import BlockPool
-from outrider.cache.kv import CacheShape, KVCache
+from outrider.cache.kv import CacheShape, KVCache, dense_layers
+from outrider.core.step import LayerCache
 from outrider.core.tree import DraftTree
 from outrider.errors import CacheFullError
 from trees import draft_trees
@@ -20,8 +21,9 @@ token_lists = st.lists(st.integers(0, 1), min_size=1, max_size=14)
 scopes = st.sampled_from(["", "", "anna"])
 
 
-def new_cache(num_blocks: int, device: torch.device = CPU) -> KVCache:
-    return KVCache(CacheShape(2, 1, 1, num_blocks, BLOCK), torch.float64, device)
+def new_cache(num_blocks: int, device: torch.device = CPU) -> KVCache[LayerCache]:
+    shape = CacheShape(2, 1, 1, num_blocks, BLOCK)
+    return KVCache(shape, dense_layers(shape, torch.float64, device), device)
 
 
 def value_of(scope: str, prefix: tuple[int, ...]) -> float:

@@ -37,9 +37,8 @@ def poison(engine: Engine) -> None:
 def fresh(target: DecoderTarget, tokens: list[int]) -> tuple[KVCache, int]:
     """A cache into which `tokens` were prefilled in one pass, and their row."""
     cache = target.new_cache(len(tokens))
-    window = target.spec.window if any(target.spec.sliding) else 0
     row = cache.open()
-    target.forward(pack(cache, [Entry(row, tokens, all_logits=False)], window, target.device), cache)
+    target.forward(pack(cache, [Entry(row, tokens, all_logits=False)], target.device), cache)
     cache.keep(row, tokens, range(len(tokens)))
     return cache, row
 

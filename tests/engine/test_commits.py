@@ -22,7 +22,7 @@ TAPS = (0, 1)
 
 def dense_features(target: DecoderTarget, tokens: list[int]) -> Tensor:
     cache = target.new_cache(len(tokens))
-    step = pack(cache, [Entry(cache.open(), tokens)], 0, target.device)
+    step = pack(cache, [Entry(cache.open(), tokens)], target.device)
     features = target.forward(step, cache, TAPS).feature_TF
     assert features is not None
     return features

@@ -9,24 +9,31 @@ import torch
 from torch import Tensor
 
 from outrider.core.spec import RopeSpec
-from outrider.core.step import Span
-from outrider.ops.interface import AttentionShape
-from outrider.ops.reference import ReferenceOps
+from outrider.core.step import ROOT, LayerCache, Span, Step
+from outrider.ops.interface import AttentionShape, Pass, RopeTable, RopeTables
+from outrider.ops.reference import ReferenceOps, _rotated
 from outrider.ops.rope import frequencies, rope_table
 
 OPS = ReferenceOps()
 
 
-def slow_attention(q_THK: Tensor, key_SGK: Tensor, value_SGK: Tensor, spans: list[Span],
-                   shape: AttentionShape) -> Tensor:
+def seen(span: Span, row: int, window: int) -> list[int]:
+    """Indices of what a row sees: what is committed, then its branch; of these the `window` last."""
+    branch, entry = [], span.done + row
+    while entry != ROOT:
+        branch.append(span.length + entry)
+        entry = span.parent_A[entry]
+    return [*range(span.length), *reversed(branch)][-window if window else 0 :]
+
+
+def slow_attention(q_THK: Tensor, cache: LayerCache, spans: list[Span], shape: AttentionShape) -> Tensor:
     """One query, one head, one entry at a time."""
     out = torch.zeros_like(q_THK)
-    share = q_THK.shape[1] // key_SGK.shape[1]
+    share = q_THK.shape[1] // cache.key_SGK.shape[1]
     for span, row in [(one, row) for one in spans for row in range(one.count)]:
-        mask = span.local_ML if shape.local else span.visible_ML
-        slots = [int(slot) for index, slot in enumerate(span.slot_L) if mask is None or mask[row, index]]
+        slots = [int(span.slot_L[index]) for index in seen(span, row, shape.window)]
         for head in range(q_THK.shape[1]):
-            keys, values = key_SGK[slots, head // share], value_SGK[slots, head // share]
+            keys, values = cache.key_SGK[slots, head // share], cache.value_SGK[slots, head // share]
             out[span.begin + row, head] = slow_head(q_THK[span.begin + row, head], keys, values, shape)
     return out
 
@@ -40,22 +47,34 @@ def slow_head(q_K: Tensor, key_LK: Tensor, value_LK: Tensor, shape: AttentionSha
     return torch.stack(terms).sum(0)
 
 
+def unrotated(positions: int, head_size: int) -> RopeTables:
+    table = RopeTable(torch.ones(positions, head_size // 2), torch.zeros(positions, head_size // 2))
+    return RopeTables(table, table)
+
+
 @pytest.mark.parametrize(("heads", "groups"), [(4, 2), (3, 3), (4, 1)])
 @pytest.mark.parametrize("softcap", [None, 1.5])
-@pytest.mark.parametrize("local", [False, True])
-def test_attention(heads: int, groups: int, softcap: float | None, local: bool) -> None:
-    generator = torch.Generator().manual_seed(heads * groups)
-    query, key, value = (torch.randn(size, count, 5, generator=generator, dtype=torch.float64)
-                         for size, count in ((4, heads), (20, groups), (20, groups)))
-    visible = torch.rand(3, 7, generator=generator) < 0.6
-    visible[:, 2] = True
-    near = visible & (torch.arange(7) > 1)
-    key[11] = value[11] = torch.nan  # nobody's entry
-    slot_L = torch.tensor([0, 2, 13, 5, 19, 6, 7])
-    spans = [Span(0, 1, torch.tensor([3, 9, 4]), None, None), Span(1, 3, slot_L, visible, near)]
-    shape = AttentionShape(0.7, local, softcap)
-    found = OPS.attention(query, key, value, spans, shape)
-    torch.testing.assert_close(found, slow_attention(query, key, value, spans, shape), rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("window", [0, 1, 3])
+def test_attention(heads: int, groups: int, softcap: float | None, window: int) -> None:
+    """A sequence in its first step, and one with a tree of which two entries were forwarded before."""
+    size, generator = 6, torch.Generator().manual_seed(heads * groups)
+
+    def draw(rows: int, width: int) -> Tensor:
+        return torch.randn(rows, width, generator=generator, dtype=torch.float64)
+
+    spans = [Span(0, 1, 2, torch.tensor([3, 9, 4]), [-1]),
+             Span(1, 3, 2, torch.tensor([0, 2, 13, 5, 19, 6, 7]), [-1, 0, 0, 1, -1])]
+    slot_T = torch.tensor([4, 19, 6, 7])
+    position_T = torch.tensor([span.position_A[span.done + row] for span in spans for row in range(span.count)])
+    cache = LayerCache(draw(20, groups * size).view(20, groups, size), draw(20, groups * size).view(20, groups, size))
+    cache.key_SGK[11] = cache.value_SGK[11] = torch.nan  # nobody's entry
+    q_TD, k_TD, v_TD = draw(4, heads * size), draw(4, groups * size), draw(4, groups * size)
+    step = Step(torch.zeros(4), position_T, slot_T, tuple(spans), torch.arange(4))
+    shape = AttentionShape(0, size, 0.7, False, window, softcap)
+    found_TD = OPS.attention(q_TD, k_TD, v_TD, Pass(step, [cache], unrotated(8, size)), shape)
+    assert torch.equal(cache.value_SGK[slot_T].view(4, -1), v_TD)
+    wanted = slow_attention(q_TD.view(4, heads, size), cache, spans, shape)
+    torch.testing.assert_close(found_TD.view(4, heads, size), wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_norm_and_gate() -> None:
@@ -75,12 +94,12 @@ def test_rotation_depends_on_distance_alone() -> None:
     query, key = (torch.randn(1, 1, 8, generator=generator, dtype=torch.float64) for _ in range(2))
 
     def product(at: int, other: int) -> float:
-        left, right = OPS.rotate(query, table, torch.tensor([at])), OPS.rotate(key, table, torch.tensor([other]))
+        left, right = _rotated(query, table, torch.tensor([at])), _rotated(key, table, torch.tensor([other]))
         return float((left * right).sum())
 
     assert product(9, 4) == pytest.approx(product(59, 54), abs=1e-5)
     assert product(9, 4) != pytest.approx(product(9, 5), abs=1e-3)
-    assert torch.equal(OPS.rotate(query, table, torch.tensor([0])), query)
+    assert torch.equal(_rotated(query, table, torch.tensor([0])), query)
 
 
 def test_scaled_frequencies() -> None:

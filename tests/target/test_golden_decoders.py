@@ -46,10 +46,9 @@ def test_logits_over_the_cache_equal_the_recorded_ones(name: str, chunk: int, de
     tokens, target = golden["tokens"].tolist(), target_of(name, device)
     cache = target.new_cache(len(tokens))
     row = cache.open()
-    window = target.spec.window if any(target.spec.sliding) else 0
     for begin in range(0, len(tokens), chunk):
         part = tokens[begin : begin + chunk]
-        step = pack(cache, [Entry(row, part)], window, target.device)
+        step = pack(cache, [Entry(row, part)], target.device)
         found = target.forward(step, cache).logits_RV
         cache.keep(row, part, range(len(part)))
         assert_equal(found, golden["logits"][begin + len(part) - 1][None])

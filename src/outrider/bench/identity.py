@@ -92,8 +92,7 @@ def gap_between(target: Target, request: Request, prefix: Sequence[int], first: 
     """Distance of two candidates for the token behind prompt and `prefix`, from one fresh forward pass."""
     context = [*request.token_n, *prefix]
     cache = target.new_cache(len(context))
-    window = target.spec.window if any(target.spec.sliding) else 0
-    step = pack(cache, [Entry(cache.open(), context)], window, target.device)
+    step = pack(cache, [Entry(cache.open(), context)], target.device)
     logits_V = target.forward(step, cache).logits_RV[0]
     sampling = request.sampling
     assert sampling.seed is not None, "the request has no seed"

@@ -13,6 +13,7 @@ import hashlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,23 @@ class CacheShape:
     block_size: int = 16
 
 
+class LayerStore(Protocol):
+    """Keys and values of one layer, in whatever layout the target's attention reads."""
+
+    def move(self, source_n: Tensor, goal_n: Tensor) -> None:
+        """Copies entries from slots to slots."""
+
+
+Layer = TypeVar("Layer", bound=LayerStore)
+
+
+def dense_layers(shape: CacheShape, dtype: torch.dtype, device: torch.device) -> tuple[LayerCache, ...]:
+    """The layout of the reference: one row of keys and one of values a slot."""
+    size = (shape.num_blocks * shape.block_size, shape.num_kv_heads, shape.head_size)
+    return tuple(LayerCache(*(torch.zeros(size, dtype=dtype, device=device) for _ in range(2)))
+                 for _ in range(shape.num_layers))
+
+
 @dataclass(slots=True)
 class _Row:
     slot_C: Tensor
@@ -42,14 +60,11 @@ class _Row:
     tail: list[int] = field(default_factory=list)  # committed tokens behind the last indexed block
 
 
-class KVCache:
+class KVCache(Generic[Layer]):
     """Pages of keys and values for many sequences of one model."""
 
-    def __init__(self, shape: CacheShape, dtype: torch.dtype, device: torch.device) -> None:
-        self.shape = shape
-        size = (shape.num_blocks * shape.block_size, shape.num_kv_heads, shape.head_size)
-        self.layers = tuple(LayerCache(torch.zeros(size, dtype=dtype, device=device),
-                                       torch.zeros(size, dtype=dtype, device=device)) for _ in range(shape.num_layers))
+    def __init__(self, shape: CacheShape, layers: Sequence[Layer], device: torch.device) -> None:
+        self.shape, self.layers = shape, tuple(layers)
         self._device = device
         self._pool = BlockPool(shape.num_blocks)
         self._rows: dict[int, _Row] = {}
@@ -144,8 +159,7 @@ class KVCache:
         source = row.slot_C[row.length + torch.tensor(path, device=self._device)]
         goal = row.slot_C[row.length : row.length + len(path)]
         for layer in self.layers:
-            layer.key_SGK[goal] = layer.key_SGK[source]
-            layer.value_SGK[goal] = layer.value_SGK[source]
+            layer.move(source, goal)
 
 
 def _digest(parent: bytes, token_n: Sequence[int]) -> bytes:

@@ -96,7 +96,6 @@ class ModelDrafter(Drafter[_State]):
         self.model = loaded.target
         self._cache = self.model.new_cache(MAX_CONTEXT)
         self._limit = loaded.target.context
-        self._window = self.model.spec.window if any(self.model.spec.sliding) else 0
         self._vocab = min(target.vocab_size, self.model.vocab_size)
         self._warned = False
 
@@ -223,7 +222,7 @@ class ModelDrafter(Drafter[_State]):
 
     def _forward(self, entries: Sequence[Entry]) -> Sequence[Tensor]:
         """One pass of the draft model; the logits of each entry's wanted rows."""
-        step = pack(self._cache, entries, self._window, self.model.device)
+        step = pack(self._cache, entries, self.model.device)
         logits_RV = self.model.forward(step, self._cache).logits_RV
         counts = [entry.count - max(len(entry.token_P) - 1, entry.done) if entry.all_logits else 0 for entry in entries]
         return torch.split(logits_RV, counts)

@@ -58,7 +58,6 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._ends = Ends(target.spec.eos_ids, self.context)
-        self._window = target.spec.window if any(target.spec.sliding) else 0
 
     @property
     def has_work(self) -> bool:
@@ -119,7 +118,7 @@ class Engine:
     def launch(self, plan: Plan) -> Flight:
         """One forward pass over everything planned, then verification on the same device."""
         begin_s = time.perf_counter()
-        step = pack(self.cache, [part.entry() for part in plan.parts], self._window, self.target.device)
+        step = pack(self.cache, [part.entry() for part in plan.parts], self.target.device)
         slots = [part.sequence.slot for part in plan.choosing]
         anchor_row_B = step.logit_row_R[list(plan.logit_rows)]
         step.token_T[anchor_row_B] = self.slots.anchors(slots)

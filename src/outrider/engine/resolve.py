@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ def outcomes(plan: Plan, verdicts: VerdictBatch) -> Iterator[Outcome]:
         logit_row += 1 + len(part.tree) if part.choosing else 0
 
 
-def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVCache, ends: Ends,
+def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVCache[Any], ends: Ends,
            num_candidates: int) -> list[Settled]:
     """Every part's consequences, in plan order. The cache keeps pending rows and accepted nodes, nothing else."""
     top_RK = output.logits_RV.topk(num_candidates).indices.tolist() if num_candidates else []

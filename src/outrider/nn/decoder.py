@@ -10,21 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from outrider.core.spec import ModelSpec
-from outrider.core.step import LayerCache, Step
 from outrider.nn.layers import Embedding, Linear, Norm
-from outrider.ops.interface import AttentionShape, Ops, RopeTable
-
-
-@dataclass(frozen=True, slots=True)
-class RopeTables:
-    """The tables of layers that see everything and of those with a window."""
-
-    full: RopeTable
-    local: RopeTable
+from outrider.ops.interface import AttentionShape, Ops, Pass
 
 
 class Attention(nn.Module):
@@ -32,7 +22,7 @@ class Attention(nn.Module):
 
     def __init__(self, spec: ModelSpec, layer: int, ops: Ops) -> None:
         super().__init__()
-        self.ops, self.head_size = ops, spec.head_size
+        self.ops = ops
         self.q = Linear(spec.hidden_size, spec.query_size, spec.qkv_bias, ops)
         self.k = Linear(spec.hidden_size, spec.kv_size, spec.qkv_bias, ops)
         self.v = Linear(spec.hidden_size, spec.kv_size, spec.qkv_bias, ops)
@@ -40,21 +30,15 @@ class Attention(nn.Module):
         self.q_norm = Norm(spec.head_size, spec, ops) if spec.qk_norm else None
         self.k_norm = Norm(spec.head_size, spec, ops) if spec.qk_norm else None
         scale = spec.head_size**-0.5 if spec.attention_scale is None else spec.attention_scale
-        self.shape = AttentionShape(scale, spec.is_sliding(layer), spec.attention_softcap)
+        sliding = spec.is_sliding(layer)
+        self.shape = AttentionShape(layer, spec.head_size, scale, sliding, spec.window if sliding else 0,
+                                    spec.attention_softcap)
 
-    def forward(self, x_TD: Tensor, step: Step, cache: LayerCache, ropes: RopeTables) -> Tensor:
-        rows = x_TD.shape[0]
-        q_THK = self.q(x_TD).view(rows, -1, self.head_size)
-        k_TGK = self.k(x_TD).view(rows, -1, self.head_size)
-        v_TGK = self.v(x_TD).view(rows, -1, self.head_size)
+    def forward(self, x_TD: Tensor, run: Pass) -> Tensor:
+        q_TD, k_TD, v_TD = self.q(x_TD), self.k(x_TD), self.v(x_TD)
         if self.q_norm is not None and self.k_norm is not None:
-            q_THK, k_TGK = self.q_norm(q_THK), self.k_norm(k_TGK)
-        table = ropes.local if self.shape.local else ropes.full
-        q_THK = self.ops.rotate(q_THK, table, step.position_T)
-        cache.key_SGK[step.slot_T] = self.ops.rotate(k_TGK, table, step.position_T)
-        cache.value_SGK[step.slot_T] = v_TGK
-        out_THK = self.ops.attention(q_THK, cache.key_SGK, cache.value_SGK, step.spans, self.shape)
-        mixed_TD: Tensor = self.o(out_THK.reshape(rows, -1))
+            q_TD, k_TD = self.q_norm(q_TD), self.k_norm(k_TD)
+        mixed_TD: Tensor = self.o(self.ops.attention(q_TD, k_TD, v_TD, run, self.shape))
         return mixed_TD
 
 
@@ -78,6 +62,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, spec: ModelSpec, layer: int, ops: Ops) -> None:
         super().__init__()
+        self.ops = ops
         self.attn_norm = Norm(spec.hidden_size, spec, ops)
         self.attn = Attention(spec, layer, ops)
         self.attn_post_norm = Norm(spec.hidden_size, spec, ops) if spec.post_norms else None
@@ -85,11 +70,11 @@ class DecoderLayer(nn.Module):
         self.mlp = GatedMLP(spec, ops)
         self.mlp_post_norm = Norm(spec.hidden_size, spec, ops) if spec.post_norms else None
 
-    def forward(self, x_TD: Tensor, step: Step, cache: LayerCache, ropes: RopeTables) -> Tensor:
-        attended: Tensor = self.attn(self.attn_norm(x_TD), step, cache, ropes)
-        x_TD = x_TD + (attended if self.attn_post_norm is None else self.attn_post_norm(attended))
+    def forward(self, x_TD: Tensor, run: Pass) -> Tensor:
+        attended: Tensor = self.attn(self.attn_norm(x_TD), run)
+        x_TD = self.ops.add(x_TD, attended if self.attn_post_norm is None else self.attn_post_norm(attended))
         mixed: Tensor = self.mlp(self.mlp_norm(x_TD))
-        return x_TD + (mixed if self.mlp_post_norm is None else self.mlp_post_norm(mixed))
+        return self.ops.add(x_TD, mixed if self.mlp_post_norm is None else self.mlp_post_norm(mixed))
 
 
 class Decoder(nn.Module):
@@ -97,34 +82,30 @@ class Decoder(nn.Module):
 
     def __init__(self, spec: ModelSpec, ops: Ops) -> None:
         super().__init__()
-        self.spec = spec
-        self.embed = Embedding(spec.vocab_size, spec.hidden_size)
+        self.spec, self.ops = spec, ops
+        self.embed = Embedding(spec.vocab_size, spec.hidden_size, spec.embed_scale, ops)
         self.layers = nn.ModuleList(DecoderLayer(spec, layer, ops) for layer in range(spec.num_layers))
         self.norm = Norm(spec.hidden_size, spec, ops)
         self.head = Linear(spec.hidden_size, spec.vocab_size, False, ops)
         if spec.tied_head:
             self.head.weight = self.embed.weight
 
-    def embed_tokens(self, token_T: Tensor) -> Tensor:
-        rows_TD: Tensor = self.embed(token_T)
-        return rows_TD if self.spec.embed_scale == 1.0 else rows_TD * self.spec.embed_scale
-
-    def forward(self, step: Step, caches: Sequence[LayerCache], ropes: RopeTables, taps: Sequence[int]) -> Hidden:
-        """Writes keys and values into `caches`; returns hidden states of the logit rows and taps of every row."""
-        x_TD = self.embed_tokens(step.token_T)
+    def forward(self, run: Pass, taps: Sequence[int]) -> Hidden:
+        """Caches keys and values; returns hidden states of the logit rows and taps of every row."""
+        x_TD = self.embed(run.step.token_T)
         tapped: dict[int, Tensor] = {}
         for index, layer in enumerate(self.layers):
-            x_TD = layer(x_TD, step, caches[index], ropes)
+            x_TD = layer(x_TD, run)
             if index in taps:
                 tapped[index] = x_TD
-        feature_TF = torch.cat([tapped[tap] for tap in taps], dim=-1) if taps else None
-        return Hidden(self.norm(x_TD[step.logit_row_R]), feature_TF)
+        feature_TF = self.ops.join([tapped[tap] for tap in taps]) if taps else None
+        return Hidden(self.norm(self.ops.pick(x_TD, run.step.logit_row_R)), feature_TF)
 
     def logits(self, hidden_RD: Tensor) -> Tensor:
         """Float32 logits [R, V] of final hidden states."""
         logits_RV: Tensor = self.head(hidden_RD).float()
         cap = self.spec.final_softcap
-        return logits_RV if cap is None else torch.tanh(logits_RV / cap) * cap
+        return logits_RV if cap is None else self.ops.softcap(logits_RV, cap)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from outrider.core.spec import ModelSpec
@@ -11,14 +10,15 @@ from outrider.ops.interface import Ops
 
 
 class Embedding(nn.Module):
-    """Rows of a table by token id; weight [V, D]."""
+    """Rows of a table by token id, times `scale`; weight [V, D]."""
 
-    def __init__(self, num_rows: int, size: int) -> None:
+    def __init__(self, num_rows: int, size: int, scale: float, ops: Ops) -> None:
         super().__init__()
+        self.ops, self.scale = ops, scale
         self.weight = nn.Parameter(torch.empty(num_rows, size), requires_grad=False)
 
     def forward(self, token_T: Tensor) -> Tensor:
-        return F.embedding(token_T, self.weight)
+        return self.ops.embed(token_T, self.weight, self.scale)
 
 
 class Linear(nn.Module):
@@ -35,7 +35,7 @@ class Linear(nn.Module):
 
 
 class Norm(nn.Module):
-    """Root-mean-square norm; the loader has added the family's offset to the weight."""
+    """Root-mean-square norm of a row or of each head in it; the loader has added the family's offset to the weight."""
 
     def __init__(self, size: int, spec: ModelSpec, ops: Ops) -> None:
         super().__init__()

@@ -1,4 +1,8 @@
-"""The compute that layers are written in. One implementation for readers (`reference`), others for speed."""
+"""The compute that layers are written in. One implementation for readers (`reference`), others for speed.
+
+Layers hand tensors from one operation to the next and do nothing with them in between, so that an implementation may
+also be one that only writes down what is asked of it (`native.recorder`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Protocol
 from torch import Tensor
 
 from outrider.core.spec import Activation
-from outrider.core.step import Span
+from outrider.core.step import LayerCache, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,29 +25,65 @@ class RopeTable:
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionShape:
-    """What attention needs beyond its tensors; `local` picks the spans' sliding-window masks."""
+class RopeTables:
+    """The tables of layers that see everything and of those with a window."""
 
+    full: RopeTable
+    local: RopeTable
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """What attention needs beyond its tensors. `window` counts the positions a row sees, its own included; 0: all.
+
+    `local` picks the rotary table of layers with a window.
+    """
+
+    layer: int
+    head_size: int
     scale: float
-    local: bool
+    local: bool = False
+    window: int = 0
     softcap: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one forward pass brings along: its rows, where keys and values go, and the rotary tables."""
+
+    step: Step
+    caches: Sequence[LayerCache]
+    ropes: RopeTables
+
+
 class Ops(Protocol):
-    """Shapes: T packed rows, D features in, H query heads, G key-value heads, K head size, S cache slots."""
+    """Shapes: T packed rows, D features in, H query heads, G key-value heads, K head size, R rows that want logits."""
+
+    def embed(self, token_T: Tensor, weight: Tensor, scale: float) -> Tensor:
+        """Rows of a table times `scale`; weight [V, D]."""
 
     def linear(self, x_TD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x @ weight.T + bias; weight [out, D]."""
 
-    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """Root-mean-square norm over the last axis."""
+    def norm(self, x_TD: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """Root-mean-square norm of every stretch of `len(weight)` features: the row, or each head of it."""
 
-    def rotate(self, x_THK: Tensor, table: RopeTable, position_T: Tensor) -> Tensor:
-        """Rotary embedding, half-rotation layout."""
+    def attention(self, q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> Tensor:
+        """Rotates q and k (half-rotation layout), caches k and v, and lets every row attend to what its span shows it.
 
-    def attention(self, q_THK: Tensor, key_SGK: Tensor, value_SGK: Tensor, spans: Sequence[Span],
-                  shape: AttentionShape) -> Tensor:
-        """Every row attends to the slots its span names; returns [T, H, K]."""
+        Shapes: q [T, H * K], k and v [T, G * K]; returns [T, H * K].
+        """
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:
         """activation(gate) * up."""
+
+    def add(self, x_TD: Tensor, y_TD: Tensor) -> Tensor: ...
+
+    def pick(self, x_TD: Tensor, row_R: Tensor) -> Tensor:
+        """The rows `row_R`."""
+
+    def join(self, x_TDs: Sequence[Tensor]) -> Tensor:
+        """Side by side: [T, sum of D]."""
+
+    def softcap(self, x_RV: Tensor, cap: float) -> Tensor:
+        """cap * tanh(x / cap)."""

@@ -10,44 +10,77 @@ from torch import Tensor
 
 from outrider.core.spec import Activation
 from outrider.core.step import Span
-from outrider.ops.interface import AttentionShape, RopeTable
+from outrider.ops.interface import AttentionShape, Pass, RopeTable
 
 
 class ReferenceOps:
     """See `interface.Ops`. Norms, rotations and softmax are taken in float32, or float64 where the weights are."""
 
+    def embed(self, token_T: Tensor, weight: Tensor, scale: float) -> Tensor:
+        rows_TD = F.embedding(token_T, weight)
+        return rows_TD if scale == 1.0 else rows_TD * scale
+
     def linear(self, x_TD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.linear(x_TD, weight, bias)
 
-    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = _widened(x)
+    def norm(self, x_TD: Tensor, weight: Tensor, eps: float) -> Tensor:
+        wide = _stretches(_widened(x_TD), len(weight))
         scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
-        return (scaled * _widened(weight)).to(x.dtype)
+        return (scaled * _widened(weight)).to(x_TD.dtype).view(x_TD.shape)
 
-    def rotate(self, x_THK: Tensor, table: RopeTable, position_T: Tensor) -> Tensor:
-        cos_T1K = table.cos_PK[position_T].unsqueeze(1)
-        sin_T1K = table.sin_PK[position_T].unsqueeze(1)
-        left, right = _widened(x_THK).chunk(2, dim=-1)
-        turned = torch.cat((left * cos_T1K - right * sin_T1K, right * cos_T1K + left * sin_T1K), dim=-1)
-        return turned.to(x_THK.dtype)
-
-    def attention(self, q_THK: Tensor, key_SGK: Tensor, value_SGK: Tensor, spans: Sequence[Span],
-                  shape: AttentionShape) -> Tensor:
+    def attention(self, q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> Tensor:
+        step, cache = run.step, run.caches[shape.layer]
+        table = run.ropes.local if shape.local else run.ropes.full
+        q_THK, k_TGK, v_TGK = (_stretches(x, shape.head_size) for x in (q_TD, k_TD, v_TD))
+        q_THK = _rotated(q_THK, table, step.position_T)
+        cache.key_SGK[step.slot_T] = _rotated(k_TGK, table, step.position_T)
+        cache.value_SGK[step.slot_T] = v_TGK
         out_THK = torch.empty_like(q_THK)
-        for span in spans:
+        for span in step.spans:
             rows = slice(span.begin, span.begin + span.count)
-            visible_ML = span.local_ML if shape.local else span.visible_ML
-            key_LGK, value_LGK = key_SGK[span.slot_L], value_SGK[span.slot_L]
-            out_THK[rows] = _attend(q_THK[rows], key_LGK, value_LGK, visible_ML, shape)
-        return out_THK
+            key_LGK, value_LGK = cache.key_SGK[span.slot_L], cache.value_SGK[span.slot_L]
+            out_THK[rows] = _attend(q_THK[rows], key_LGK, value_LGK, _mask(span, shape.window), shape)
+        return out_THK.reshape(q_TD.shape)
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:
         active = F.silu(gate_TI) if activation == "silu" else F.gelu(gate_TI, approximate="tanh")
         return active * up_TI
 
+    def add(self, x_TD: Tensor, y_TD: Tensor) -> Tensor:
+        return x_TD + y_TD
+
+    def pick(self, x_TD: Tensor, row_R: Tensor) -> Tensor:
+        return x_TD[row_R]
+
+    def join(self, x_TDs: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(x_TDs), dim=-1)
+
+    def softcap(self, x_RV: Tensor, cap: float) -> Tensor:
+        return torch.tanh(x_RV / cap) * cap
+
+
+def _stretches(x_TD: Tensor, size: int) -> Tensor:
+    return x_TD.view(len(x_TD), x_TD.shape[1] // size, size)
+
 
 def _widened(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+def _rotated(x_THK: Tensor, table: RopeTable, position_T: Tensor) -> Tensor:
+    cos_T1K = table.cos_PK[position_T].unsqueeze(1)
+    sin_T1K = table.sin_PK[position_T].unsqueeze(1)
+    left, right = _widened(x_THK).chunk(2, dim=-1)
+    turned = torch.cat((left * cos_T1K - right * sin_T1K, right * cos_T1K + left * sin_T1K), dim=-1)
+    return turned.to(x_THK.dtype)
+
+
+def _mask(span: Span, window: int) -> Tensor | None:
+    """Which entries the rows of a span see; None for all of them."""
+    if not 0 < window < len(span.slot_L):
+        return span.visible_ML
+    near_ML = span.distance_ML < window
+    return near_ML if span.visible_ML is None else near_ML & span.visible_ML
 
 
 def _attend(q_MHK: Tensor, key_LGK: Tensor, value_LGK: Tensor, visible_ML: Tensor | None,

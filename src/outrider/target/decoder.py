@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from outrider.cache.kv import CacheShape, KVCache
+from outrider.cache.kv import CacheShape, KVCache, dense_layers
 from outrider.core.spec import ModelSpec
 from outrider.core.step import Step
-from outrider.nn.decoder import Decoder, RopeTables
-from outrider.ops.interface import Ops
+from outrider.nn.decoder import Decoder
+from outrider.ops.interface import Ops, Pass, RopeTables
 from outrider.ops.reference import ReferenceOps
 from outrider.ops.rope import rope_table
 from outrider.target.interface import ForwardOutput, TargetInfo
@@ -51,21 +52,22 @@ class DecoderTarget:
     def dtype(self) -> torch.dtype:
         return self.decoder.embed.weight.dtype
 
-    def new_cache(self, num_tokens: int) -> KVCache:
+    def new_cache(self, num_tokens: int) -> KVCache[Any]:
         """A cache for this model with room for `num_tokens`, rounded up to blocks."""
         spec = self.spec
         num_blocks = -(-num_tokens // BLOCK_SIZE)
         shape = CacheShape(spec.num_layers, spec.num_kv_heads, spec.head_size, num_blocks, BLOCK_SIZE)
-        return KVCache(shape, self.dtype, self.device)
+        return KVCache(shape, dense_layers(shape, self.dtype, self.device), self.device)
 
     @torch.inference_mode()
-    def forward(self, step: Step, cache: KVCache, taps: Sequence[int] = ()) -> ForwardOutput:
-        hidden = self.decoder(step, cache.layers, self._ropes, taps)
+    def forward(self, step: Step, cache: KVCache[Any], taps: Sequence[int] = ()) -> ForwardOutput:
+        hidden = self.decoder(Pass(step, cache.layers, self._ropes), taps)
         return ForwardOutput(self.decoder.logits(hidden.hidden_RD), hidden.feature_TF)
 
     @torch.inference_mode()
     def embed(self, token_T: Tensor) -> Tensor:
-        return self.decoder.embed_tokens(token_T)
+        embedded_TD: Tensor = self.decoder.embed(token_T)
+        return embedded_TD
 
     @torch.inference_mode()
     def head(self, hidden_TD: Tensor) -> Tensor:

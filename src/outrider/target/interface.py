@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -66,8 +66,8 @@ class Target(TargetView, Protocol):
     info: TargetInfo
     context: int
 
-    def new_cache(self, num_tokens: int) -> KVCache:
+    def new_cache(self, num_tokens: int) -> KVCache[Any]:
         """A cache for this model with room for `num_tokens`, rounded up to blocks."""
 
-    def forward(self, step: Step, cache: KVCache, taps: Sequence[int] = ()) -> ForwardOutput:
+    def forward(self, step: Step, cache: KVCache[Any], taps: Sequence[int] = ()) -> ForwardOutput:
         """Writes the step's keys and values into `cache`; logits of its logit rows, taps (layers) of every row."""
