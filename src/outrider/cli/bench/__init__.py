@@ -8,7 +8,8 @@ from types import ModuleType
 from outrider.errors import ConfigError, suggestion
 
 SUMMARY = "measure: drafters, the cost of verifying, quality, other engines"
-_HOMES = {"run": "drafters", "cost": "cost"}  # a module called `run` would take the place of the function below
+# Action and module; one called `run` would take the place of the function below.
+_HOMES = {"run": "drafters", "cost": "cost", "quality": "quality"}
 
 
 def run(argv: list[str]) -> int:
