@@ -61,7 +61,7 @@ struct RotateCall {
     int32_t heads, groups, head_size;
 };
 
-// Who may win a race of score plus keyed noise (sampling/race.h). Entrant i has the score
+// Who may win a race of score plus keyed noise (sampling/contest.h). Entrant i has the score
 //   shrink * (value[i] - best)   or a little more than the true one, never less; -inf: is not in the race.
 struct Field {
     const float *value;

@@ -1,0 +1,91 @@
+#include "chooser.h"
+
+#include "contest.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace outrider {
+
+namespace {
+
+double number_of(float logit) { return std::isnan(logit) ? -INFINITY : (double)logit; }
+
+double penalised(double score, const Request &request, double in_prompt, double output) {
+    if (in_prompt + output > 0.0)
+        score = score > 0.0 ? score / request.repetition_penalty : score * request.repetition_penalty;
+    score -= request.frequency_penalty * output;
+    return score - request.presence_penalty * (output > 0.0 ? 1.0 : 0.0);
+}
+
+double bias_of(const Request &request, int64_t id) {
+    const int64_t *end = request.bias_token + request.num_biases;
+    const int64_t *found = std::find(request.bias_token, end, id);
+    return found == end ? 0.0 : request.bias[found - request.bias_token];
+}
+
+// One id's score with a bias, and a history that has the walk's own tokens.
+double weighed(double logit, int64_t id, double bias, const Request &request, Emitted emitted) {
+    const double score = logit + bias;
+    if (request.output == nullptr) return score;
+    const auto again = std::count(emitted.token, emitted.token + emitted.count, id);
+    return penalised(score, request, request.in_prompt[id], request.output[id] + (double)again);
+}
+
+} // namespace
+
+int64_t Chooser::choose(const float *logits, int64_t vocab, const Request &request, const Words &words,
+                        Emitted emitted) {
+    if (request.keeps_logits() && (request.is_greedy() || !request.has_filters()))
+        return choose_plainly(logits, vocab, request, words);
+    weigh(logits, vocab, request, emitted);
+    const int64_t best = std::max_element(score_.begin(), score_.end()) - score_.begin();
+    if (request.is_greedy() || !std::isfinite(score_[(size_t)best])) return best;
+    temper(score_[(size_t)best], request.temperature);
+    filter(request);
+    const Field field = {coarse_.data(), vocab, 0.0f, shrink_of(1.0), words.a, words.b};
+    return race(kernels_, field, words, best, [this](int64_t id) { return score_[(size_t)id]; });
+}
+
+int64_t Chooser::choose_plainly(const float *logits, int64_t vocab, const Request &request, const Words &words) const {
+    const int64_t best = kernels_.argmax(logits, vocab);
+    if (request.is_greedy() || !std::isfinite(logits[best])) return best;
+    const Field field = {logits, vocab, logits[best], shrink_of(request.temperature), words.a, words.b};
+    const double top = logits[best], temperature = request.temperature;
+    return race(kernels_, field, words, best,
+                [=](int64_t id) { return ((double)logits[id] - top) / temperature; });
+}
+
+// Bias and penalties. Every id first as if it had no bias and the walk had emitted nothing, then those that have.
+void Chooser::weigh(const float *logits, int64_t vocab, const Request &request, Emitted emitted) {
+    score_.resize((size_t)vocab);
+    for (int64_t id = 0; id < vocab; ++id) score_[(size_t)id] = number_of(logits[id]);
+    if (request.output != nullptr)
+        for (int64_t id = 0; id < vocab; ++id)
+            score_[(size_t)id] = penalised(score_[(size_t)id], request, request.in_prompt[id], request.output[id]);
+    for (int64_t i = 0; i < request.num_biases; ++i) {
+        const int64_t id = request.bias_token[i];
+        score_[(size_t)id] = weighed(number_of(logits[id]), id, request.bias[i], request, emitted);
+    }
+    for (int64_t i = 0; i < emitted.count && request.output != nullptr; ++i) {
+        const int64_t id = emitted.token[i];
+        score_[(size_t)id] = weighed(number_of(logits[id]), id, bias_of(request, id), request, emitted);
+    }
+}
+
+void Chooser::temper(double best, double temperature) {
+    for (double &score : score_) score = (score - best) / temperature;
+}
+
+void Chooser::filter(const Request &request) {
+    const auto count = (int64_t)score_.size();
+    Ranked last = {-INFINITY, count};
+    if (request.has_filters()) last = ranking_.last_kept(kernels_, request, score_.data(), count);
+    coarse_.resize(score_.size());
+    for (int64_t id = 0; id < count; ++id) {
+        const double score = score_[(size_t)id];
+        coarse_[(size_t)id] = stays({score, id}, last) ? (float)score : -INFINITY;
+    }
+}
+
+} // namespace outrider

@@ -1,0 +1,38 @@
+// Filters. Each keeps a prefix of the ranking (best score first, of equals the lowest id), so that all of them together
+// come down to one entry: the last that stays.
+#pragma once
+
+#include "../kernels/table.h"
+#include "request.h"
+
+#include <vector>
+
+namespace outrider {
+
+struct Ranked {
+    double score;
+    int64_t id;
+};
+
+inline bool ahead(const Ranked &a, const Ranked &b) { return a.score > b.score || (a.score == b.score && a.id < b.id); }
+inline bool stays(const Ranked &entry, const Ranked &last) { return !ahead(last, entry); }
+
+class Ranking {
+  public:
+    // The last that the request's filters leave of score[count], whose maximum is 0.
+    Ranked last_kept(const Kernels &kernels, const Request &request, const double *score, int64_t count);
+
+  private:
+    void find_peaks();
+    void collect(double low, double below); // entries with low <= score < below; all that are left with low = -inf
+    void collect_best(int64_t count);
+    Ranked last_of_sorted(double top_p);
+    Ranked last_of_all(double total, double top_p);
+
+    const double *score_ = nullptr;
+    int64_t count_ = 0;
+    std::vector<double> peak_, sorted_peak_; // the best score of each block of ids
+    std::vector<Ranked> entry_;
+};
+
+} // namespace outrider
