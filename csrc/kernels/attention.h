@@ -116,12 +116,11 @@ OUTRIDER_INLINE float weigh(const AttentionCall &call, const View &view, float *
         top = max(top, x[b]);
     }
     float old = *state.largest, best = largest(top), now = best > old ? best : old;
-    F total = zero();
     for (int b = 0; b < TILE_BLOCKS; ++b) {
         x[b] = exp(x[b] - splat(now));
-        total = total + x[b];
         store(weight + b * LANES, x[b]);
     }
+    F total = (x[0] + x[1]) + (x[2] + x[3]);
     float decay = now > old ? exp_one(old - now) : 1.0f;
     store(state.total, fma(load(state.total), splat(decay), total));
     *state.largest = now;

@@ -141,8 +141,6 @@ OUTRIDER_INLINE void rotate_head(const float *x, const float *cos, const float *
     }
 }
 
-constexpr int32_t MAX_HEAD_SIZE = 512;
-
 OUTRIDER_INLINE void write_key(const float *k, const float *cos, const float *sin, int32_t size, uint16_t *column) {
     float turned[MAX_HEAD_SIZE];
     rotate_head(k, cos, sin, size / 2, turned);

@@ -50,6 +50,8 @@ struct AttentionCall {
     int32_t window; // 0: sees everything; else positions p - window + 1 … p
 };
 
+constexpr int32_t MAX_HEAD_SIZE = 512; // head sizes are multiples of 16
+
 // Rotates q in place and k on its way into the cache (half-split layout), and writes v.
 struct RotateCall {
     float *q;       // [rows][heads * head_size]
