@@ -1,22 +1,72 @@
-"""The target's choices along the walk: one row a live sequence and depth, with the request's own sampling."""
+"""What the target chose, for every draft of a round: the readable way over torch, and one native call on the CPU.
+
+Both give the same tokens. Which one an engine uses is decided once, by `chooser_for`; a sequence's own request decides
+all the rest, so that company never changes how a row is read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
+from outrider.core.commit import VerdictBatch
 from outrider.core.distribution import History, noisy, scores
+from outrider.core.tree import DraftBatch
 from outrider.engine.sequence import Sequence
+from outrider.ops.native import choose, library
+from outrider.verify.match import walk
+
+
+class Chooser(Protocol):
+    """Walks the drafts of a round by the target's choices."""
+
+    def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
+                 first_row_B: Seq[int]) -> VerdictBatch:
+        """`first_row_B` is the logit row of each sequence's anchor; node i of its tree follows at row + 1 + i."""
+
+
+def chooser_for(device: torch.device) -> Chooser:
+    """The fastest there is for logits on `device`. Raises: NativeLibraryError if the library is not of this version."""
+    found = library.load() if device.type == "cpu" else None
+    return ReferenceChooser() if found is None else NativeChooser(choose.Chooser(found))
+
+
+class ReferenceChooser:
+    """Torch, on any device."""
+
+    def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
+                 first_row_B: Seq[int]) -> VerdictBatch:
+        return walk(draft, Choices(logits_RV, sequences, first_row_B))
+
+
+class NativeChooser:
+    """One native call a round. Each sequence's request is handed over once, and moved from then on."""
+
+    def __init__(self, native: choose.Chooser) -> None:
+        self._native = native
+        self._asker: WeakKeyDictionary[Sequence, choose.Asker] = WeakKeyDictionary()
+
+    def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
+                 first_row_B: Seq[int]) -> VerdictBatch:
+        requests = [self._asked(sequence).at(row, len(sequence.tokens))
+                    for sequence, row in zip(sequences, first_row_B, strict=True)]
+        return self._native.walk(logits_RV, draft, requests)
+
+    def _asked(self, sequence: Sequence) -> choose.Asker:
+        if sequence not in self._asker:
+            self._asker[sequence] = choose.Asker(sequence.sampling, sequence.key, sequence.history)
+        return self._asker[sequence]
 
 
 class Choices:
-    """`ChoiceBatch` of `verify.match` over the logits of one step.
+    """`ChoiceBatch` of `verify.match` over the logits of one step, one row a live sequence and depth.
 
-    `first_row_B` is the logit row of each sequence's anchor; node i of its tree follows at row + 1 + i. Copies of the
-    histories advance along the walk, so penalties are those of the branch that it is on; a sequence's own history
-    counts what it is given, so that an interrupted round leaves nothing behind.
+    Copies of the histories advance along the walk, so penalties are those of the branch that it is on; a sequence's own
+    history counts what it is given, so that an interrupted round leaves nothing behind.
     """
 
     def __init__(self, logits_RV: Tensor, sequences: Seq[Sequence], first_row_B: Seq[int]) -> None:

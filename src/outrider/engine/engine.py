@@ -18,7 +18,7 @@ from outrider.core.request import Request
 from outrider.core.stats import Stats
 from outrider.core.tree import DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext
-from outrider.engine.choices import Choices
+from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
 from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
@@ -30,7 +30,6 @@ from outrider.io.tokenizer import Tokenizer
 from outrider.target.interface import ForwardOutput, Target
 from outrider.target.load import context_size
 from outrider.target.pack import pack
-from outrider.verify.match import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +47,9 @@ class Engine:
     """Generates for many sequences at once. Not thread-safe: one thread adds, steps and aborts."""
 
     def __init__(self, target: Target, drafter: Drafter[Any], tokenizer: Tokenizer | None = None,
-                 config: EngineConfig | None = None) -> None:
+                 config: EngineConfig | None = None, chooser: Chooser | None = None) -> None:
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
+        self.chooser = chooser or chooser_for(target.device)
         self.config = config or EngineConfig()
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context))
@@ -124,8 +124,8 @@ class Engine:
         step.token_T[anchor_row_B] = self.slots.anchors(slots)
         output = self.target.forward(step, self.cache, self.drafter.taps)
         forward_s = time.perf_counter()
-        choices = Choices(output.logits_RV, [part.sequence for part in plan.choosing], plan.logit_rows)
-        verdicts = walk(plan.draft, choices)
+        choosing = [part.sequence for part in plan.choosing]
+        verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows)
         self.slots.advance(slots, verdicts)
         return Flight(plan, output, verdicts, forward_s - begin_s, time.perf_counter() - forward_s)
 
