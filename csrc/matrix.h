@@ -2,7 +2,7 @@
 //
 //   tile 0:  block 0 | block 1 | … | block B-1        tile 1:  …
 //
-//   block:   scales (and minima) of its groups, then codes; what they look like is the matter of its Kind
+//   block:   codes of its groups, then scales (and minima); formats/layout.h draws them
 //
 // A tile is contiguous, so that a thread streams one range of memory. Values are  scale * (code - offset)  in symmetric
 // kinds and  scale * code - minimum  in affine ones; scale and minimum are kept as the file has them: half precision
@@ -27,8 +27,8 @@ enum class Kind : int32_t {
     FIVE_TWO_LEVEL,     // 5 bits, affine, as NIBBLE_TWO_LEVEL        Q5_K
     SIX_TWO_LEVEL,      // 6 bits, offset 32, signed 8-bit scale per 16 times half d per 256             Q6_K
     BYTE_HALF,          // 8 bits, offset 128, half per 32            Q8_0
-    THREE_TWO_LEVEL,    // 3 bits kept in 4, offset 4, signed 6-bit scale per 16 times half d per 256    Q3_K
-    TWO_TWO_LEVEL,      // 2 bits kept in 4, affine, 4-bit scale and minimum per 16 times half d, dmin   Q2_K
+    THREE_TWO_LEVEL,    // 3 bits, offset 4, signed 6-bit scale per 16 times half d per 256    Q3_K
+    TWO_TWO_LEVEL,      // 2 bits, affine, 4-bit scale and minimum per 16 times half d, dmin   Q2_K
     BFLOAT,             // bfloat16 values, computed in float32
     HALF,               // float16 values, computed in float32
     FLOAT,              // float32 values
@@ -42,8 +42,8 @@ struct Matrix {
     const uint8_t *data; // 64-byte aligned, matrix_bytes() long
 };
 
-inline int num_tiles(const Matrix &matrix) { return (matrix.rows + TILE_ROWS - 1) / TILE_ROWS; }
-inline bool is_quantised(Kind kind) { return kind < Kind::BFLOAT; }
+static inline int num_tiles(const Matrix &matrix) { return (matrix.rows + TILE_ROWS - 1) / TILE_ROWS; }
+static inline bool is_quantised(Kind kind) { return kind < Kind::BFLOAT; }
 
 // Rows of activations as quantised matrices want them: 8 bits, one scale for 32 inputs.
 // Row r has q + r * inputs, scale + r * (inputs / 32), sum + r * (inputs / 16).

@@ -1,0 +1,63 @@
+// Packed matrices and their products.
+#include "api.h"
+
+#include "../formats/pack.h"
+#include "../kernels/table.h"
+
+using namespace outrider;
+
+namespace {
+
+constexpr int32_t BAD_ARGUMENT = -1, BAD_KIND = -2;
+
+bool valid(int32_t kind, int32_t rows, int32_t inputs) {
+    if (kind < 0 || kind >= (int32_t)Kind::COUNT || rows < 0 || inputs <= 0) return false;
+    return inputs % 32 == 0;
+}
+
+Matrix matrix_of(int32_t kind, int32_t rows, int32_t inputs, const uint8_t *data) {
+    return Matrix{(Kind)kind, rows, inputs, data};
+}
+
+} // namespace
+
+// Bytes of a packed matrix, or a negative error code.
+OUTRIDER_API int64_t outrider_matrix_bytes(int32_t kind, int32_t rows, int32_t inputs) {
+    if (!valid(kind, rows, inputs)) return BAD_ARGUMENT;
+    const Matrix matrix = matrix_of(kind, rows, inputs, nullptr);
+    return num_tiles(matrix) * tile_bytes(layout_of(matrix.kind), inputs);
+}
+
+// Packs the tiles tile_begin … tile_end (of 16 rows) of rows in ggml's format number `source`.
+OUTRIDER_API int32_t outrider_matrix_pack(int32_t source, int32_t kind, const uint8_t *from, int64_t row_bytes, int32_t rows,
+                                     int32_t inputs, int32_t tile_begin, int32_t tile_end, uint8_t *to) {
+    if (!valid(kind, rows, inputs) || tile_begin < 0) return BAD_ARGUMENT;
+    if (tile_end > num_tiles(matrix_of(kind, rows, inputs, to))) return BAD_ARGUMENT;
+    if (row_bytes < source_bytes((Source)source, inputs)) return BAD_ARGUMENT;
+    const PackCall call{(Source)source, from, row_bytes, (Kind)kind, rows, inputs, to};
+    return pack_tiles(call, tile_begin, tile_end) ? 0 : BAD_KIND;
+}
+
+// Rows `row` [count] as floats, times scale: y [count][inputs].
+OUTRIDER_API int32_t outrider_matrix_unpack(int32_t kind, int32_t rows, int32_t inputs, const uint8_t *data,
+                                            const int64_t *row, int32_t count, float scale, float *y) {
+    if (!valid(kind, rows, inputs)) return BAD_ARGUMENT;
+    for (int i = 0; i < count; ++i)
+        if (row[i] < 0 || row[i] >= rows) return BAD_ARGUMENT;
+    for (int i = 0; i < count; ++i)
+        unpack_row(matrix_of(kind, rows, inputs, data), row[i], scale, y + (int64_t)i * inputs);
+    return 0;
+}
+
+// A product on the calling thread, as tests and benchmarks want it. Quantised kinds take q, x_scale and sum (see
+// QuantisedRows), the others x; bias and add may be null.
+OUTRIDER_API int32_t outrider_linear(const Kernels *kernels, int32_t kind, int32_t rows, int32_t inputs,
+                                     const uint8_t *data, int32_t num_x, int8_t *q, float *x_scale, int32_t *sum,
+                                     const float *x, const float *bias, const float *add, float *y, int64_t stride,
+                                     int32_t tile_begin, int32_t tile_end) {
+    if (!kernels || !valid(kind, rows, inputs) || tile_begin < 0) return BAD_ARGUMENT;
+    const Matrix matrix = matrix_of(kind, rows, inputs, data);
+    if (tile_end > num_tiles(matrix)) return BAD_ARGUMENT;
+    kernels->linear(LinearCall{&matrix, {q, x_scale, sum}, x, num_x, bias, add, y, stride}, tile_begin, tile_end);
+    return 0;
+}

@@ -1,0 +1,56 @@
+// The kernels of one instruction set: this file is compiled once for each, with its own flags and OUTRIDER_ISA.
+#include "linear.h"
+
+#include "../formats/pack.h"
+
+#if __has_include("rows.h")
+#include "rows.h"
+#endif
+#if __has_include("attention.h")
+#include "attention.h"
+#endif
+#if __has_include("race.h")
+#include "race.h"
+#endif
+
+namespace outrider {
+namespace OUTRIDER_ISA {
+
+#if !__has_include("rows.h")
+constexpr decltype(Kernels::quantise) quantise = nullptr;
+constexpr decltype(Kernels::norm) norm = nullptr;
+constexpr decltype(Kernels::gate) gate = nullptr;
+constexpr decltype(Kernels::add) add = nullptr;
+constexpr decltype(Kernels::softcap) softcap = nullptr;
+constexpr decltype(Kernels::rotate) rotate = nullptr;
+#endif
+#if !__has_include("attention.h")
+constexpr decltype(Kernels::attend) attend = nullptr;
+constexpr decltype(Kernels::attention_scratch) attention_scratch = nullptr;
+#endif
+#if !__has_include("race.h")
+constexpr decltype(Kernels::argmax) argmax = nullptr;
+constexpr decltype(Kernels::contender) contender = nullptr;
+constexpr decltype(Kernels::sum_exp) sum_exp = nullptr;
+#endif
+
+static void embed(const Matrix &matrix, const int64_t *token, int32_t count, float scale, float *y) {
+    for (int i = 0; i < count; ++i) unpack_row(matrix, token[i], scale, y + (int64_t)i * matrix.inputs);
+}
+
+#define OUTRIDER_TEXT(x) #x
+#define OUTRIDER_NAME(x) OUTRIDER_TEXT(x)
+
+static constexpr Kernels TABLE = {
+    OUTRIDER_NAME(OUTRIDER_ISA), linear, embed, quantise, norm, gate, add, softcap, rotate, attend, attention_scratch,
+    argmax, contender, sum_exp,
+};
+
+} // namespace OUTRIDER_ISA
+
+#define OUTRIDER_JOIN(a, b) a##b
+#define OUTRIDER_KERNELS(set) OUTRIDER_JOIN(set, _kernels)
+
+const Kernels *OUTRIDER_KERNELS(OUTRIDER_ISA)() { return &OUTRIDER_ISA::TABLE; }
+
+} // namespace outrider
