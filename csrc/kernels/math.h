@@ -39,10 +39,10 @@ OUTRIDER_INLINE F tanh(F x) {
     p = fma(p, square, splat(-17.0f / 315));
     p = fma(p, square, splat(2.0f / 15));
     p = fma(p, square, splat(-1.0f / 3));
-    F near = fma(p * square, x, x);
+    F near = fma(p * square, size, size);
     F far = splat(1.0f) - splat(2.0f) / (exp(size + size) + splat(1.0f));
     I sign = as_int(x) & splat_int(INT32_MIN);
-    return select(less(splat(0.5f), size), as_float(as_int(far) | sign), near);
+    return as_float(as_int(select(less(splat(0.5f), size), far, near)) | sign);
 }
 
 } // namespace outrider::OUTRIDER_ISA
