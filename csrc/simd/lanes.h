@@ -167,6 +167,18 @@ OUTRIDER_INLINE I round_to_int(F x) { return as_int(x + splat(12582912.0f)) - sp
 
 // ---- fused multiply-add: one rounding, everywhere -------------------------------------------------------------------
 
+// Not the C library's, which on Windows rounds twice. The product is exact in double precision; the sum is rounded to odd
+// (the nearest of its two neighbours whose last bit is 1, unless it is exact), so that rounding it again does no harm.
+OUTRIDER_INLINE float fma_scalar(float a, float b, float c) {
+    const double product = (double)a * b, sum = product + c, part = sum - product;
+    const double rest = (product - (sum - part)) + (c - part); // what the sum has lost, exactly
+    uint64_t bits;
+    std::memcpy(&bits, &sum, sizeof bits);
+    if ((rest > 0 || rest < 0) && !(bits & 1)) bits += (rest > 0) == (sum > 0) ? 1 : -1;
+    double odd;
+    std::memcpy(&odd, &bits, sizeof odd);
+    return (float)odd;
+}
 OUTRIDER_INLINE f32p fma_part(f32p a, f32p b, f32p c) {
 #if defined(__AVX512F__)
     return (f32p)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -176,7 +188,7 @@ OUTRIDER_INLINE f32p fma_part(f32p a, f32p b, f32p c) {
     return (f32p)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     f32p r;
-    for (int i = 0; i < PART_LANES; ++i) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    for (int i = 0; i < PART_LANES; ++i) r[i] = fma_scalar(a[i], b[i], c[i]);
     return r;
 #endif
 }
@@ -240,6 +252,8 @@ OUTRIDER_INLINE F load_half(const uint16_t *from) {
     r.part[0] = (f32p)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
 #elif defined(__AVX2__) && defined(__F16C__)
     OUTRIDER_PARTS(r.part[p] = (f32p)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from + p)))
+#elif defined(__aarch64__)
+    OUTRIDER_PARTS(r.part[p] = (f32p)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from + p * PART_LANES))))
 #else
     OUTRIDER_PARTS(for (int i = 0; i < PART_LANES; ++i) r.part[p][i] = half_to_float(from[p * PART_LANES + i]))
 #endif
@@ -251,6 +265,8 @@ OUTRIDER_INLINE void store_half(uint16_t *to, F x) {
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph((__m512)x.part[0], _MM_FROUND_TO_NEAREST_INT));
 #elif defined(__AVX2__) && defined(__F16C__)
     OUTRIDER_PARTS(_mm_storeu_si128((__m128i *)to + p, _mm256_cvtps_ph((__m256)x.part[p], _MM_FROUND_TO_NEAREST_INT)))
+#elif defined(__aarch64__)
+    OUTRIDER_PARTS(vst1_u16(to + p * PART_LANES, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)x.part[p]))))
 #else
     OUTRIDER_PARTS(for (int i = 0; i < PART_LANES; ++i) to[p * PART_LANES + i] = float_to_half(x.part[p][i]))
 #endif
