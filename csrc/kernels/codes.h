@@ -9,6 +9,8 @@ namespace outrider::OUTRIDER_ISA {
 constexpr int MAX_GROUPS = BLOCK_INPUTS / 16;
 
 struct Weights {
+    int first_input, num_inputs; // which inputs of a row the block is for
+    int offset;                  // of symmetric kinds, as the codes below still have it
     alignas(64) uint8_t code[BLOCK_INPUTS * TILE_ROWS]; // [inputs / 4][16 outputs][4]
     alignas(64) float scale[MAX_GROUPS][LANES];
     alignas(64) float minimum[MAX_GROUPS][LANES];
@@ -86,11 +88,15 @@ template <Kind KIND> OUTRIDER_INLINE void unpack_two_levels(const uint8_t *scale
     }
 }
 
-template <Kind KIND> OUTRIDER_INLINE void unpack(const uint8_t *block, int groups, Weights &to) {
+template <Kind KIND> OUTRIDER_INLINE void unpack(const uint8_t *from, int inputs, int block, Weights &to) {
     constexpr Layout of = layout_of(KIND);
-    unpack_codes<KIND>(block, groups, to);
-    const uint8_t *scales = block + groups * group_code_bytes(of);
-    if (of.two_level) unpack_two_levels<of.two_level ? KIND : Kind::NIBBLE_TWO_LEVEL>(scales, groups, to);
+    const int groups = groups_of_block(inputs, block);
+    to.first_input = block * BLOCK_INPUTS;
+    to.num_inputs = groups * 32;
+    to.offset = of.low == 8 && BYTES_ARE_SIGNED ? 0 : of.offset;
+    unpack_codes<KIND>(from, groups, to);
+    const uint8_t *scales = from + groups * group_code_bytes(of);
+    if constexpr (of.two_level) unpack_two_levels<KIND>(scales, groups, to);
     else unpack_one_level<KIND>(scales, groups, to);
 }
 

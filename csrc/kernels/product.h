@@ -1,0 +1,86 @@
+// The inner loops: a few rows of inputs times one unpacked block of sixteen outputs.
+#pragma once
+
+#include "codes.h"
+#include "table.h"
+
+namespace outrider::OUTRIDER_ISA {
+
+#if defined(__AVX512F__)
+constexpr int ROWS = 8; // as many as registers hold twice, as integers and as floats
+#elif defined(__AVX2__)
+constexpr int ROWS = 4;
+#else
+constexpr int ROWS = 2;
+#endif
+
+// What distinguishes inner loops. How many bits a code has in memory does not.
+template <int GROUP_, bool AFFINE_, bool BYTES_> struct Shape {
+    static constexpr int GROUP = GROUP_, SUMS = GROUP_ / 16;
+    static constexpr bool AFFINE = AFFINE_, BYTES = BYTES_;
+};
+template <Kind KIND> using ShapeOf = Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low == 8>;
+
+// One block of inputs of R rows, with what depends on no weight worked out.
+template <int R> struct Rows {
+    const int8_t *q[R];
+    const float *scale[R];
+    int32_t start[R][MAX_GROUPS]; // symmetric: -offset * sum of the group's q, where its integers begin
+    float lift[R][MAX_GROUPS];    // affine: sum of the group's inputs, to be multiplied by its minimum
+};
+
+template <class S, int R>
+OUTRIDER_INLINE void take_rows(const LinearCall &call, const Weights &w, int row, Rows<R> &x) {
+    for (int m = 0; m < R; ++m) {
+        const int64_t at = (int64_t)(row + m) * call.matrix->inputs + w.first_input;
+        const int32_t *sum = call.x.sum + at / 16;
+        x.q[m] = call.x.q + at;
+        x.scale[m] = call.x.scale + at / 32;
+        for (int g = 0; g < w.num_inputs / S::GROUP; ++g) {
+            const int32_t total = S::SUMS == 2 ? sum[2 * g] + sum[2 * g + 1] : sum[g];
+            if (S::AFFINE) x.lift[m][g] = x.scale[m][g / (2 / S::SUMS)] * (float)total;
+            else x.start[m][g] = -w.offset * total;
+        }
+    }
+}
+
+template <class S, int R> OUTRIDER_INLINE void multiply_group(const Weights &w, const Rows<R> &x, int g, F *f) {
+    constexpr int STEPS = S::GROUP / 4;
+    I c[R];
+    for (int m = 0; m < R; ++m) c[m] = splat_int(S::AFFINE ? 0 : x.start[m][g]);
+#pragma GCC unroll 8
+    for (int i = 0; i < STEPS; ++i) {
+        const B weights = load_weights(w.code + (g * STEPS + i) * 64);
+        for (int m = 0; m < R; ++m) {
+            const int32_t inputs = four(x.q[m] + (g * STEPS + i) * 4);
+            c[m] = S::BYTES ? dot_bytes(c[m], weights, inputs) : dot(c[m], weights, inputs);
+        }
+    }
+    const F scale = load(w.scale[g]);
+    for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][g / (2 / S::SUMS)]), f[m]);
+    if (!S::AFFINE) return;
+    const F minimum = load(w.minimum[g]);
+    for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
+}
+
+// Exactly R rows from `row` on, into their sums [R][16].
+template <class S, int R>
+static __attribute__((noinline)) void multiply(const LinearCall &call, const Weights &w, int row, float *sum) {
+    Rows<R> x;
+    F f[R];
+    take_rows<S, R>(call, w, row, x);
+    for (int m = 0; m < R; ++m) f[m] = load(sum + m * LANES);
+    for (int g = 0; g < w.num_inputs / S::GROUP; ++g) multiply_group<S, R>(w, x, g, f);
+    for (int m = 0; m < R; ++m) store(sum + m * LANES, f[m]);
+}
+
+// `count` <= R rows.
+template <class S, int R>
+OUTRIDER_INLINE void multiply_rows(const LinearCall &call, const Weights &w, int row, int count, float *sum) {
+    if constexpr (R > 1) {
+        if (count < R) return multiply_rows<S, R - 1>(call, w, row, count, sum);
+    }
+    multiply<S, R>(call, w, row, sum);
+}
+
+} // namespace outrider::OUTRIDER_ISA
