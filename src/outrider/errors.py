@@ -8,7 +8,8 @@
     ├── VocabularyError          two models, or a model and a drafter, that do not speak the same tokens
     ├── NativeLibraryError       a native library that cannot be loaded or is not of this version
     ├── RequestError             a prompt or request that this model cannot serve
-    └── CacheFullError           no room left in the key-value cache
+    ├── CacheFullError           no room left in the key-value cache
+    └── PeerError                another engine, run for comparison, that did not start or stopped
 
 The command line prints the message and exits with 2; a traceback is shown only with `--debug`.
 An `AssertionError` or any other exception is a fault of ours.
@@ -54,6 +55,14 @@ class RequestError(OutriderError):
 
 class CacheFullError(OutriderError):
     """No room left in the key-value cache."""
+
+
+class PeerError(OutriderError):
+    """Another engine, run for comparison, that did not start or stopped; `reason` leaves out which."""
+
+    def __init__(self, peer: str, reason: str) -> None:
+        super().__init__(f"{peer}: {reason}")
+        self.reason = reason
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

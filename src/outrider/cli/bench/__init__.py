@@ -9,7 +9,7 @@ from outrider.errors import ConfigError, suggestion
 
 SUMMARY = "measure: drafters, the cost of verifying, quality, other engines"
 # Action and module; one called `run` would take the place of the function below.
-_HOMES = {"run": "drafters", "cost": "cost", "quality": "quality"}
+_HOMES = {"run": "drafters", "cost": "cost", "quality": "quality", "peers": "peers"}
 
 
 def run(argv: list[str]) -> int:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import outrider
+from outrider.cli.bench.place import machine_of
 from outrider.cli.bench.screen import show, tell
 from outrider.cli.flags import parse
-from outrider.cli.machine import read_processor
 from outrider.cli.options import ModelOptions, check_counts
 from outrider.core.sampling import Sampling
-
-if TYPE_CHECKING:
-    from outrider.bench.report import Machine
-    from outrider.target.load import LoadedModel
 
 SUMMARY = "drafters against plain decoding, over the same prompts"
 
@@ -73,16 +67,5 @@ def _run(options: BenchRun) -> int:
     for line in divergence_lines(runs):
         print(line)
     if options.json:
-        print(document(model.name, _machine(model), runs))
+        print(document(model.name, machine_of(model), runs))
     return 0
-
-
-def _machine(model: LoadedModel) -> Machine:
-    import torch
-
-    from outrider.bench.report import Machine
-
-    processor = read_processor()
-    return Machine(processor=processor.model, instructions=processor.instructions, cpus=processor.num_usable,
-                   threads=torch.get_num_threads(), device=str(model.target.device), torch=str(torch.__version__),
-                   outrider=outrider.__version__)
