@@ -42,6 +42,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 if "--version" in sys.argv:
     print("version: fake 2.0", file=sys.stderr)
     sys.exit(0)
+if "--help" in sys.argv:
+    print("--spec-type NAME")
+    sys.exit(0)
+assert "-md" not in sys.argv or sys.argv[sys.argv.index("--spec-type") + 1] == "draft-simple"
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):

@@ -141,7 +141,7 @@ def test_a_peer_that_does_not_load_is_missing_and_the_rest_runs(
     ([], "no peer given"),
     (["--peer", "ollama"], "unknown peer 'ollama'"),
     (["--peer", "llama.cpp", "--repeat", "0"], "--repeat: got 0"),
-    (["--peer", "llama-server"], "to have it: build it from llama.cpp's source"),
+    (["--peer", "llama-server"], "to have it: pip download"),
 ])
 def test_mistakes_are_one_line(flags: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch,
                                capsys: pytest.CaptureFixture[str]) -> None:

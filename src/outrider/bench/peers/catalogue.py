@@ -25,6 +25,14 @@ DRIVERS = Path(__file__).parent / "drivers"
 _BIN = "Scripts" if sys.platform == "win32" else "bin"
 
 
+# The Python package's source holds all of llama.cpp.
+_BUILD = (
+    "pip download --no-deps --no-binary llama-cpp-python llama-cpp-python && tar xf llama_cpp_python-*.tar.gz && "
+    "cmake -S llama_cpp_python-*/vendor/llama.cpp -B llama-build -DGGML_NATIVE=ON -DLLAMA_OPENSSL=OFF && "
+    "cmake --build llama-build --target llama-server, then --peer llama-server=llama-build/bin/llama-server"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerKind:
     """`module` is what its environment must hold, "" where the peer is a program; `modes` are those without a draft
@@ -51,7 +59,7 @@ class PeerKind:
     def install(self) -> str:
         """What makes it available, in one line for a shell."""
         if not self.module:
-            return f"build it from llama.cpp's source and give its path: --peer {self.name}=PATH"
+            return _BUILD
         home = shlex.quote(str(self.home))
         setting = f"{self.settings} " if self.settings else ""
         return f"python3 -m venv {home} && {setting}{home}/{_BIN}/pip install {' '.join(self.packages)}"
@@ -61,7 +69,8 @@ PEERS: Mapping[str, PeerKind] = {kind.name: kind for kind in (
     PeerKind(name="llama.cpp", driver="llama_cpp.py", module="llama_cpp", modes=("plain", "lookup", "lookup-2"),
              drafts=False, packages=("--no-binary llama-cpp-python", "llama-cpp-python"),
              settings='CMAKE_ARGS="-DGGML_NATIVE=ON"'),
-    PeerKind(name="llama-server", driver="llama_server.py", module="", modes=("plain",), drafts=True),
+    PeerKind(name="llama-server", driver="llama_server.py", module="",
+             modes=("plain", "ngram-mod", "ngram-simple"), drafts=True),
     PeerKind(name="openvino", driver="openvino.py", module="openvino_genai", modes=("plain", "lookup"), drafts=True,
              packages=("openvino-genai",)),
     PeerKind(name="transformers", driver="transformers.py", module="transformers", modes=("plain", "lookup"),

@@ -1,4 +1,4 @@
-"""Any `llama-server` binary over HTTP on this machine: plain, and with a draft model. Needs no package."""
+"""Any `llama-server` binary over HTTP on this machine: plain, with its n-grams, with a draft model. Needs no package."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ class Peer:
         shown = subprocess.run([binary, "--version"], capture_output=True, text=True)
         self.version = (shown.stderr + shown.stdout).strip().splitlines()[0]
         common = [binary, "-m", model, "-c", str(context), "-t", str(threads), "-tb", str(threads), "-np", "1"]
-        extra = {"plain": [], "draft": ["-md", draft_model, "-td", str(threads)]}
-        self._ports = {mode: _started([*common, *extra[mode]]) for mode in modes}
+        self._ports = {mode: _started([*common, *_speculation(binary, mode, draft_model)]) for mode in modes}
 
     def generate(self, mode: str, ids: list[int], max_tokens: int, stop_ids: list[int]) -> dict[str, object]:
         wanted = {"prompt": ids, "n_predict": max_tokens, "temperature": 0, "top_k": 1, "cache_prompt": False,
@@ -33,6 +32,16 @@ class Peer:
         reply = _asked(self._ports[mode], "/completion", wanted)
         total_s = time.perf_counter() - begin_s
         return {"ids": reply["tokens"], "first_s": reply["timings"]["prompt_ms"] / 1e3, "total_s": total_s}
+
+
+def _speculation(binary: str, mode: str, draft_model: str) -> list[str]:
+    """The flags of a mode; old servers have no `--spec-type`, and there a draft model is used when it is given."""
+    if mode == "plain":
+        return []
+    if mode != "draft":
+        return ["--spec-type", mode]
+    known = subprocess.run([binary, "--help"], capture_output=True, text=True)
+    return ["-md", draft_model, *(["--spec-type", "draft-simple"] if "--spec-type" in known.stdout else [])]
 
 
 def _started(command: list[str]) -> int:
@@ -45,7 +54,7 @@ def _started(command: list[str]) -> int:
     end_s = time.monotonic() + START_S
     while time.monotonic() < end_s:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with code {process.returncode}")
+            raise RuntimeError(f"the server ended with code {process.returncode}: {' '.join(command)}")
         try:
             _asked(port, "/health", None)
             return port
