@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ class MatrixFunctions:
         self._linear = library.function("outrider_linear",
                                         [pointer, i32, i32, i32, pointer, i32, *[pointer] * 7, i64, i32, i32])
 
-    def pack(self, source: SourceRows, kind: Kind | None = None, threads: int | None = None) -> PackedMatrix:
+    def pack(self, source: SourceRows, kind: Kind | None = None, threads: int = 2) -> PackedMatrix:
         """The rows packed, exactly, or rounded to `kind` where they are floats and it is one of ROUNDED.
 
         Raises: CheckpointError if the number of inputs or the format cannot be packed.
@@ -148,9 +148,8 @@ class MatrixFunctions:
             raise CheckpointError(f"rows of type {source.type} cannot be packed; use the reference ops for this model")
         rows, wanted = len(source.data), SOURCE_TYPES[source.type].kind if kind is None else kind
         packed = PackedMatrix(wanted, rows, source.inputs, _aligned(self._bytes(wanted, rows, source.inputs)))
-        workers = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or 2
-        ranges = _ranges(-(-rows // TILE_ROWS), workers * _RANGES_PER_THREAD)
-        with ThreadPoolExecutor(workers) as pool:
+        ranges = _ranges(-(-rows // TILE_ROWS), threads * _RANGES_PER_THREAD)
+        with ThreadPoolExecutor(threads) as pool:
             for code in pool.map(lambda tiles: self._pack_tiles(source, packed, tiles), ranges):
                 _check(code, f"cannot pack rows of type {source.type} as {wanted.name}")
         return packed
@@ -168,7 +167,7 @@ class MatrixFunctions:
         return y
 
     def linear(self, kernels: int, matrix: PackedMatrix, x: QuantisedInputs | Tensor,
-               addends: Addends = Addends()) -> Tensor:  # noqa: B008 - frozen
+               addends: Addends = Addends()) -> Tensor:
         """x @ matrix.T on the calling thread. Shapes: x [n, inputs], float32 or quantised as the matrix is."""
         num_x = len(x.q) if isinstance(x, QuantisedInputs) else len(x)
         y = torch.empty(num_x, matrix.rows)
@@ -203,4 +202,4 @@ def _aligned(num_bytes: int) -> Tensor:
 def _ranges(count: int, parts: int) -> list[range]:
     """0 … count in at most `parts` ranges of nearly equal length."""
     edges = sorted({count * part // parts for part in range(parts + 1)})
-    return [range(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [range(first, last) for first, last in pairwise(edges)]
