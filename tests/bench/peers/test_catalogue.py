@@ -78,7 +78,7 @@ def test_modes_are_what_a_peer_can_and_what_is_wanted(tmp_path: Path) -> None:
     assert modes_of(llama, Wanted(peers=(), draft_model=tmp_path)) == ("plain", "lookup", "lookup-2")
     assert modes_of(server, Wanted(peers=(), draft_model=tmp_path)) == ("plain", "ngram-mod", "ngram-simple", "draft")
     assert modes_of(server, Wanted(peers=(), draft_model=tmp_path, modes=("draft", "lookup"))) == ("draft",)
-    with pytest.raises(ConfigError, match="has none of lookup; it has plain, ngram-mod, ngram-simple, and draft with --draft-model"):
+    with pytest.raises(ConfigError, match=r"has none of lookup; it has plain, .*, and draft with --draft-model"):
         modes_of(server, Wanted(peers=(), modes=("lookup",)))
 
 

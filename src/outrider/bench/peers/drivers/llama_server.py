@@ -1,4 +1,4 @@
-"""Any `llama-server` binary over HTTP on this machine: plain, with its n-grams, with a draft model. Needs no package."""
+"""Any `llama-server` binary over HTTP on this machine: plain, with its n-grams, with a draft model."""
 
 from __future__ import annotations
 
