@@ -51,7 +51,7 @@ def test_an_interpreter_without_the_package_is_told_what_to_install(tmp_path: Pa
     python = empty_python(tmp_path)
     found = find_peer(f"transformers={python}")
     assert found == MissingPeer("transformers", f"{python} has no package 'transformers'",
-                                f"{python} -m pip install torch transformers gguf")
+                                f"{python} -m pip install torch transformers accelerate gguf")
 
 
 def test_a_server_is_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

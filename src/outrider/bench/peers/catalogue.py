@@ -74,7 +74,7 @@ PEERS: Mapping[str, PeerKind] = {kind.name: kind for kind in (
     PeerKind(name="openvino", driver="openvino.py", module="openvino_genai", modes=("plain", "lookup"), drafts=True,
              packages=("openvino-genai",)),
     PeerKind(name="transformers", driver="transformers.py", module="transformers", modes=("plain", "lookup"),
-             drafts=True, packages=("torch", "transformers", "gguf")),
+             drafts=True, packages=("torch", "transformers", "accelerate", "gguf")),
 )}
 
 
