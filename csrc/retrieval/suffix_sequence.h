@@ -1,0 +1,76 @@
+// A sequence of the drafter `suffix`: the twin of SuffixState in drafting/suffix_state.py, and of its alignment.
+#pragma once
+
+#include "automaton.h"
+#include "outputs.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace outrider::retrieval {
+
+constexpr int32_t FIRM_MATCH = 8;
+
+// The position of the next token to copy, and how many tokens agree before it; NONE where there is no such place.
+struct Source {
+    int32_t position = NONE, length = 0;
+};
+
+// Where a sequence is copying from: the twin of drafting/alignment.py, which says why.
+class Alignment {
+  public:
+    void observe(int32_t match_end, int32_t match_length, int32_t here) {
+        if (match_length < FIRM_MATCH) return;
+        place_ = match_end;
+        since_ = here;
+    }
+    Source resume(const std::vector<int32_t> &tokens) const;
+
+  private:
+    bool is_better(Source source, Source than) const;
+
+    int32_t place_ = NONE, since_ = 0;
+};
+
+// The longest match in one automaton of past outputs.
+struct Cursor {
+    std::shared_ptr<const SuffixAutomaton> automaton;
+    Match match;
+
+    void settle() { match = automaton->settled(match); } // past outputs may have grown since, and split the state
+    void advance(const int32_t *token, int64_t count) {
+        settle();
+        for (int64_t i = 0; i < count; ++i) match = automaton->advanced(match, token[i]);
+    }
+};
+
+// Its text (a prediction before it), what it put out, and where it stands in itself and in the past.
+class SuffixSequence {
+  public:
+    explicit SuffixSequence(std::string scope) : scope_(std::move(scope)) {}
+
+    void extend(const int32_t *token, int64_t count);
+    void separate();
+    void emit(const int32_t *token, int64_t count) { output_.insert(output_.end(), token, token + count); }
+    // One cursor for each automaton of past outputs; one that came up meanwhile walks the last tokens first.
+    void place_cursors(const OutputShelves &past);
+
+    const std::string &scope() const { return scope_; }
+    const SuffixAutomaton &own() const { return own_; }
+    const std::vector<int32_t> &tokens() const { return tokens_; }
+    const std::vector<int32_t> &output() const { return output_; }
+    std::vector<Cursor> &cursors() { return cursors_; }
+    Source near_copy() const { return alignment_.resume(tokens_); }
+
+  private:
+    Cursor placed(std::shared_ptr<const SuffixAutomaton> automaton) const;
+
+    std::string scope_;
+    SuffixAutomaton own_;
+    std::vector<int32_t> tokens_, output_;
+    Alignment alignment_;
+    std::vector<Cursor> cursors_;
+};
+
+} // namespace outrider::retrieval

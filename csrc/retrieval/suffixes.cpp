@@ -1,0 +1,60 @@
+#include "suffixes.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace outrider::retrieval {
+
+constexpr size_t MAX_CONTEXTS = 6;
+
+static Trust trust_of(const SuffixSettings &settings) {
+    return {{settings.escape, settings.escape + settings.num_escape},
+            {settings.copy_trust, settings.copy_trust + settings.num_copy_trust}};
+}
+
+Suffixes::Suffixes(const SuffixSettings &settings)
+    : past(settings.past), settings_(settings), growth_(trust_of(settings)) {}
+
+int64_t Suffixes::propose(const Ask &ask, DraftWriter &out) {
+    SuffixSequence &sequence = *static_cast<SuffixSequence *>(ask.sequence);
+    sequence.place_cursors(past);
+    find_contexts(sequence);
+    const int32_t longest = contexts_.empty() ? 0 : contexts_[0].length;
+    const double reach = std::max(std::trunc(settings_.factor * longest + settings_.offset), 0.0);
+    const int64_t depth = reach < static_cast<double>(ask.depth) ? static_cast<int64_t>(reach) : ask.depth;
+    const int64_t nodes = std::min({settings_.max, ask.nodes, out.room()});
+    if (longest < settings_.min_match || nodes <= 0 || depth <= 0) return 0;
+    if (longest < FIRM_MATCH) {
+        const Source near = sequence.near_copy();
+        if (near.position != NONE) contexts_.insert(contexts_.begin(), {nullptr, near.position, near.length});
+    }
+    const Thrift thrift = Thrift::within(ask, settings_.floor, settings_.cheap);
+    growth_.grow(contexts_, sequence.tokens(), nodes, depth, thrift, out);
+    return out.size();
+}
+
+// Every context that ends here, longest first, the sequence's own before those of past outputs.
+void Suffixes::find_contexts(SuffixSequence &sequence) {
+    contexts_.clear();
+    const SuffixAutomaton &own = sequence.own();
+    const int32_t match = own.longest_seen_suffix();
+    add_linked(own, {match, own.length(match)});
+    for (Cursor &cursor : sequence.cursors()) {
+        cursor.settle();
+        add_linked(*cursor.automaton, cursor.match);
+    }
+    if (contexts_.size() > MAX_CONTEXTS) contexts_.resize(MAX_CONTEXTS);
+}
+
+// A match and the shorter contexts that its suffix links lead to, each behind those that are as long.
+void Suffixes::add_linked(const SuffixAutomaton &automaton, Match match) {
+    const auto is_longer = [](int32_t length, const Context &context) { return length > context.length; };
+    for (size_t found = 0; match.state > ROOT && found < MAX_CONTEXTS; ++found) {
+        const auto place = std::upper_bound(contexts_.begin(), contexts_.end(), match.length, is_longer);
+        contexts_.insert(place, {&automaton, match.state, match.length});
+        match.state = automaton.link(match.state);
+        match.length = automaton.length(match.state);
+    }
+}
+
+} // namespace outrider::retrieval
