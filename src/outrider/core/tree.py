@@ -59,8 +59,10 @@ class DraftTree:
     def score(self, node: int) -> float:
         return self.score_N[node] if self.score_N else 1.0
 
-    def depths(self) -> list[int]:
+    def depths(self) -> Sequence[int]:
         """1 for the anchor's children, and so on."""
+        if isinstance(self.parent_N, range):  # a chain
+            return range(1, len(self.parent_N) + 1)
         depth_N: list[int] = []
         for parent in self.parent_N:
             depth_N.append(1 if parent == ANCHOR else depth_N[parent] + 1)
@@ -98,48 +100,52 @@ def width_bucket(count: int) -> int:
 
 @dataclass(frozen=True)
 class DraftBatch:
-    """The trees of B sequences, padded to one width.
+    """The trees of B sequences: lists for the host, tensors padded to one width for the device.
 
     Shapes: token_BN, parent_BN, depth_BN int64 [B, N]; count_B int64 [B]. Padding has token -1, parent -2, depth 0.
-    `max_depth` and `counts` are known to the host without asking the device.
+    Tensors are made when first asked for: a proposal takes microseconds, its tensors tens of them.
     """
 
-    token_BN: Tensor
-    parent_BN: Tensor
-    depth_BN: Tensor
-    count_B: Tensor
-    counts: tuple[int, ...]
-    max_depth: int
-    host_trees: tuple[DraftTree, ...] | None = None
+    trees: tuple[DraftTree, ...]
+    device: torch.device
 
     @classmethod
     def of(cls, trees: Sequence[DraftTree], device: torch.device) -> DraftBatch:
-        """Pads host trees into the bucket of the largest."""
-        counts = tuple(len(tree) for tree in trees)
-        width = width_bucket(max(counts, default=0))
-        depths = [tree.depths() for tree in trees]
-
-        def padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
-            full = [[*row, *[fill] * (width - len(row))] for row in rows]
-            return torch.tensor(full, dtype=torch.int64, device=device).view(len(rows), width)
-
-        return cls(
-            token_BN=padded([tree.token_N for tree in trees], -1),
-            parent_BN=padded([tree.parent_N for tree in trees], -2),
-            depth_BN=padded(depths, 0),
-            count_B=torch.tensor(counts, dtype=torch.int64, device=device),
-            counts=counts,
-            max_depth=max((max(depth, default=0) for depth in depths), default=0),
-            host_trees=tuple(trees),
-        )
+        """A batch of host trees."""
+        return cls(tuple(trees), device)
 
     def __len__(self) -> int:
-        return len(self.counts)
+        return len(self.trees)
 
     @cached_property
-    def trees(self) -> tuple[DraftTree, ...]:
-        """List views, for the host; reads the device where the batch was made there."""
-        if self.host_trees is not None:
-            return self.host_trees
-        token, parent = self.token_BN.tolist(), self.parent_BN.tolist()
-        return tuple(DraftTree(token[row][:n], parent[row][:n]) for row, n in enumerate(self.counts))
+    def counts(self) -> tuple[int, ...]:
+        return tuple(len(tree) for tree in self.trees)
+
+    @cached_property
+    def max_depth(self) -> int:
+        return max((max(depth_N, default=0) for depth_N in self._depths), default=0)
+
+    @cached_property
+    def token_BN(self) -> Tensor:
+        return self._padded([tree.token_N for tree in self.trees], -1)
+
+    @cached_property
+    def parent_BN(self) -> Tensor:
+        return self._padded([tree.parent_N for tree in self.trees], -2)
+
+    @cached_property
+    def depth_BN(self) -> Tensor:
+        return self._padded(self._depths, 0)
+
+    @cached_property
+    def count_B(self) -> Tensor:
+        return torch.tensor(self.counts, dtype=torch.int64, device=self.device)
+
+    @cached_property
+    def _depths(self) -> list[Sequence[int]]:
+        return [tree.depths() for tree in self.trees]
+
+    def _padded(self, rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+        width = width_bucket(max(self.counts, default=0))
+        full = [[*row, *[fill] * (width - len(row))] for row in rows]
+        return torch.tensor(full, dtype=torch.int64, device=self.device).view(len(rows), width)
