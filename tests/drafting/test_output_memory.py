@@ -5,12 +5,21 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.drafting.output_memory import MAX_SCOPES, OutputMemory
-from outrider.drafting.suffix_automaton import NONE, ROOT
+from outrider.drafting.output_memory import MAX_SCOPES, OutputMemory, OutputShelves
+from outrider.drafting.suffix_automaton import NONE, ROOT, SuffixAutomaton
+
+
+def memory_of(max_tokens: int, fingerprint: str = "") -> OutputMemory:
+    return OutputMemory(OutputShelves(max_tokens), fingerprint)
+
+
+def automata(memory: OutputMemory, scope: str = "") -> list[SuffixAutomaton]:
+    assert isinstance(memory.store, OutputShelves)
+    return memory.store.automata(scope)
 
 
 def knows(memory: OutputMemory, token_n: list[int], scope: str = "") -> bool:
-    for automaton in memory.automata(scope):
+    for automaton in automata(memory, scope):
         state = ROOT
         for token in token_n:
             state = automaton.follow(state, token)
@@ -23,14 +32,14 @@ def knows(memory: OutputMemory, token_n: list[int], scope: str = "") -> bool:
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(0, 60))
 def test_it_stays_within_its_bound(sizes: list[int], max_tokens: int) -> None:
-    memory = OutputMemory(max_tokens)
+    memory = memory_of(max_tokens)
     for number, size in enumerate(sizes):
         memory.learn([number] * size)
         assert memory.num_tokens <= max_tokens
 
 
 def test_the_oldest_outputs_go_first_and_the_newest_half_stays() -> None:
-    memory = OutputMemory(100)
+    memory = memory_of(100)
     outputs = [[number, number + 1, number + 2] for number in range(0, 300, 3)]
     for output in outputs:
         memory.learn(output)
@@ -40,20 +49,20 @@ def test_the_oldest_outputs_go_first_and_the_newest_half_stays() -> None:
 
 
 def test_outputs_are_not_joined() -> None:
-    memory = OutputMemory(100)
+    memory = memory_of(100)
     memory.learn([1, 2])
     memory.learn([3, 4])
     assert knows(memory, [1, 2]) and knows(memory, [3, 4]) and not knows(memory, [2, 3])
 
 
 def test_an_output_longer_than_the_memory_leaves_its_end() -> None:
-    memory = OutputMemory(20)
+    memory = memory_of(20)
     memory.learn(list(range(100)))
     assert knows(memory, [98, 99]) and not knows(memory, [0, 1])
 
 
 def test_scopes_are_apart_and_bounded_in_number() -> None:
-    memory = OutputMemory(100)
+    memory = memory_of(100)
     for number in range(MAX_SCOPES + 2):
         memory.learn([1, 2], f"scope {number}")
     assert not knows(memory, [1, 2])
@@ -62,19 +71,19 @@ def test_scopes_are_apart_and_bounded_in_number() -> None:
 
 
 def test_frozen_it_learns_nothing() -> None:
-    memory = OutputMemory(100)
+    memory = memory_of(100)
     memory.frozen = True
     memory.learn([1, 2])
-    assert not memory.automata()
+    assert not automata(memory)
 
 
 def test_a_file_keeps_the_outputs_of_nobody_in_particular(tmp_path: Path) -> None:
-    memory = OutputMemory(100, "words")
+    memory = memory_of(100, "words")
     for number in range(0, 90, 3):
         memory.learn([number, number + 1, number + 2])
     memory.learn([500, 501], "somebody")
     memory.save(tmp_path / "memory")
-    other = OutputMemory(100, "words")
+    other = memory_of(100, "words")
     other.load(tmp_path / "memory")
     for number in range(0, 90, 3):
         assert knows(other, [number, number + 1, number + 2]) == knows(memory, [number, number + 1, number + 2])
@@ -82,7 +91,7 @@ def test_a_file_keeps_the_outputs_of_nobody_in_particular(tmp_path: Path) -> Non
 
 
 def test_an_empty_memory_can_be_kept(tmp_path: Path) -> None:
-    OutputMemory(100).save(tmp_path / "memory")
-    memory = OutputMemory(100)
+    memory_of(100).save(tmp_path / "memory")
+    memory = memory_of(100)
     memory.load(tmp_path / "memory")
     assert memory.num_tokens == 0

@@ -11,8 +11,10 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outrider.drafting import memory_file
 from outrider.drafting.memory_file import MemoryFile
@@ -60,12 +62,24 @@ class Shelf:
         return [output for generation in reversed(self.generations) for output in generation.outputs]
 
 
-class OutputMemory:
-    """The shelves of all scopes. Files keep the shelf of the empty scope alone: the others belong to somebody."""
+class OutputStore(Protocol):
+    """Where outputs are kept and searched: `OutputShelves`, or those of the native index."""
 
-    def __init__(self, max_tokens: int, fingerprint: str = "") -> None:
-        self.frozen = False
-        self.max_tokens, self.fingerprint = max_tokens, fingerprint
+    @property
+    def num_tokens(self) -> int: ...
+    def learn(self, token_n: Sequence[int], scope: str) -> None: ...
+    def outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The sizes and the tokens of the empty scope's outputs, oldest first."""
+
+    def restore(self, size_n: NDArray[np.int64], token_n: NDArray[np.int32]) -> None:
+        """Replaces the empty scope's outputs."""
+
+
+class OutputShelves:
+    """The shelves of all scopes."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
         self._shelves: dict[str, Shelf] = {}
 
     @property
@@ -76,9 +90,8 @@ class OutputMemory:
         shelf = self._shelves.get(scope)
         return [generation.automaton for generation in shelf.generations] if shelf else []
 
-    def learn(self, token_n: Sequence[int], scope: str = "") -> None:
-        """Adds one output, unless frozen."""
-        if self.frozen or not token_n:
+    def learn(self, token_n: Sequence[int], scope: str) -> None:
+        if not token_n:
             return
         shelf = self._shelves.pop(scope, None) or Shelf(self.max_tokens)
         shelf.add(token_n)
@@ -86,20 +99,45 @@ class OutputMemory:
         if len(self._shelves) > MAX_SCOPES:
             del self._shelves[next(iter(self._shelves))]
 
-    def save(self, path: Path) -> None:
+    def outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         shelf = self._shelves.get("")
         outputs = shelf.outputs() if shelf else []
-        tokens = np.concatenate([np.frombuffer(output, np.int32) for output in outputs] or [np.zeros(0, np.int32)])
-        sizes = np.array([len(output) for output in outputs], np.int64)
-        arrays = {"sizes": sizes, "tokens": tokens}
+        token_n = np.concatenate([np.frombuffer(output, np.int32) for output in outputs] or [np.zeros(0, np.int32)])
+        return np.array([len(output) for output in outputs], np.int64), token_n
+
+    def restore(self, size_n: NDArray[np.int64], token_n: NDArray[np.int32]) -> None:
+        shelf, start = Shelf(self.max_tokens), 0
+        tokens = token_n.tolist()
+        for size in size_n.tolist():
+            shelf.add(tokens[start : start + size])
+            start += size
+        self._shelves[""] = shelf
+
+
+class OutputMemory:
+    """The memory of the drafter `suffix`. Files keep the outputs of the empty scope alone: the others belong to
+    somebody.
+    """
+
+    def __init__(self, store: OutputStore, fingerprint: str = "") -> None:
+        self.frozen = False
+        self.store, self.fingerprint = store, fingerprint
+
+    @property
+    def num_tokens(self) -> int:
+        return self.store.num_tokens
+
+    def learn(self, token_n: Sequence[int], scope: str = "") -> None:
+        """Adds one output, unless frozen."""
+        if not self.frozen:
+            self.store.learn(token_n, scope)
+
+    def save(self, path: Path) -> None:
+        size_n, token_n = self.store.outputs()
+        arrays: dict[str, NDArray[np.generic]] = {"sizes": size_n, "tokens": token_n}
         memory_file.write(path, MemoryFile(_KIND, _VERSION, self.fingerprint, {}, arrays))
 
     def load(self, path: Path) -> None:
         """Raises: CheckpointError or VocabularyError for a file that is damaged, another's, or of other tokens."""
         content = memory_file.read(path, _KIND, _VERSION, self.fingerprint)
-        shelf, start = Shelf(self.max_tokens), 0
-        tokens = content.arrays["tokens"].tolist()
-        for size in content.arrays["sizes"].tolist():
-            shelf.add(tokens[start : start + size])
-            start += size
-        self._shelves[""] = shelf
+        self.store.restore(content.arrays["sizes"].astype(np.int64), content.arrays["tokens"].astype(np.int32))

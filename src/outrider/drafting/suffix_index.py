@@ -1,0 +1,119 @@
+"""Sequences that draft from their own text and from past outputs: which contexts a draft is grown out of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from outrider.core.commit import Commit
+from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
+from outrider.drafting.alignment import FIRM_MATCH
+from outrider.drafting.output_memory import OutputShelves, OutputStore
+from outrider.drafting.retrieval import IndexTwin, RetrievalIndex, native_library
+from outrider.drafting.suffix_automaton import ROOT, SuffixAutomaton
+from outrider.drafting.suffix_growth import COPY_TRUST, ESCAPE, CopyContext, SuffixContext, grow
+from outrider.drafting.suffix_state import SuffixState
+from outrider.drafting.thrift import Thrift
+from outrider.ops.native.retrieval import NativeSuffixes
+
+_MAX_CONTEXTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SuffixRules:
+    """max: nodes of a draft. min_match: shortest match that drafts. floor: least survival drafted, a quarter of it for
+    `cheap` nodes. factor, offset: a draft is at most factor x match + offset deep.
+    """
+
+    max: int
+    min_match: int
+    floor: float
+    cheap: int
+    factor: float
+    offset: float
+
+
+class SuffixIndex(RetrievalIndex[Any], Protocol):
+    """Its sequences' outputs go into `past` when they are finished."""
+
+    @property
+    def past(self) -> OutputStore: ...
+
+
+def suffix_index(rules: SuffixRules, max_past: int, native: bool) -> SuffixIndex:
+    """The native index of sequences, where there is one and it is wanted, or else its twin."""
+    found = native_library(native)
+    if found is None:
+        return SuffixTwin(rules, OutputShelves(max_past))
+    return NativeSuffixes(found, max_past, ESCAPE, COPY_TRUST, longest=rules.max, min_match=rules.min_match,
+                          floor=rules.floor, cheap=rules.cheap, factor=rules.factor, offset=rules.offset)
+
+
+class SuffixTwin(IndexTwin[SuffixState]):
+    """The readable index."""
+
+    def __init__(self, rules: SuffixRules, past: OutputShelves) -> None:
+        self.rules, self.past = rules, past
+
+    def start(self, token: int, prediction: Sequence[int], scope: str) -> SuffixState:
+        state = SuffixState(scope)
+        if prediction:
+            state.extend(prediction)
+            state.separate()
+        state.place_cursors(self.past.automata(scope))
+        state.extend((token,))
+        return state
+
+    def observe(self, state: SuffixState, commit: Commit, frozen: bool) -> None:
+        state.extend(commit.token_n)
+        if commit.verdict is not None:
+            # The prompt's last commit brings the first token of the answer along.
+            state.output.extend(commit.token_n[-(commit.verdict.accepted + 1):])
+
+    def fork(self, state: SuffixState) -> SuffixState:
+        return state.copy()
+
+    def finish(self, state: SuffixState, frozen: bool) -> None:
+        if not frozen:
+            self.past.learn(state.output, state.scope)
+
+    def draft(self, state: SuffixState, budget: Budget) -> DraftTree:
+        rules = self.rules
+        state.place_cursors(self.past.automata(state.scope))
+        contexts = _contexts(state)
+        longest = contexts[0].length if contexts else 0
+        limit = Budget(nodes=min(rules.max, budget.nodes),
+                       depth=min(budget.depth, int(rules.factor * longest + rules.offset)))
+        if longest < rules.min_match or not limit:
+            return EMPTY_TREE
+        near = _near_copy(state) if longest < FIRM_MATCH else None
+        thrift = Thrift.within(budget, rules.floor, rules.cheap)
+        return grow([near, *contexts] if near else contexts, limit, thrift)
+
+
+def _contexts(state: SuffixState) -> list[SuffixContext]:
+    """Every context that ends here, longest first, the sequence's own before those of past outputs."""
+    own = state.automaton
+    match = own.longest_seen_suffix()
+    found = _linked(own, match, own.length[match])
+    for cursor in state.cursors:
+        cursor.settle()
+        found += _linked(cursor.automaton, cursor.state, cursor.length)
+    found.sort(key=lambda context: -context.length)
+    return found[:_MAX_CONTEXTS]
+
+
+def _linked(automaton: SuffixAutomaton, state: int, length: int) -> list[SuffixContext]:
+    """A match and the shorter contexts that its suffix links lead to."""
+    found: list[SuffixContext] = []
+    while state > ROOT and len(found) < _MAX_CONTEXTS:
+        found.append(SuffixContext(automaton, state, length))
+        state = automaton.link[state]
+        length = automaton.length[state]
+    return found
+
+
+def _near_copy(state: SuffixState) -> CopyContext | None:
+    source = state.alignment.resume(state.tokens)
+    return CopyContext(state.tokens, source.position, source.length) if source else None
