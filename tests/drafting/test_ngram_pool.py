@@ -45,7 +45,7 @@ def test_learning_in_bulk_equals_learning_one_by_one(vocab_size: int, seed: int,
 
 
 def test_a_text_in_blocks_equals_the_text_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = [random.Random(3).randrange(50) for _ in range(1000)]
+    text = random.Random(3).choices(range(50), k=1000)
     whole, blocks = (NgramPool(1000, 2**12, (4, 2)) for _ in range(2))
     whole.learn(text)
     monkeypatch.setattr(ngram_pool, "_BLOCK", 130)
