@@ -100,15 +100,6 @@ def bytes_per_token(checkpoint: Checkpoint) -> int:
     return sum(checkpoint.num_bytes(name) for name in checkpoint.names if name not in unread)
 
 
-def held_bytes(target: Target) -> int:
-    """What the target's weights occupy in memory."""
-    told = getattr(target, "weight_bytes", None)
-    if told is not None:
-        return int(told)
-    decoder = getattr(target, "decoder", None)
-    return sum(parameter.nbytes for parameter in decoder.parameters()) if decoder is not None else 0
-
-
 def _filled(target: Target, cache: KVCache[Any], context: int) -> int:
     """A row of the cache with `context` tokens in it, each computed."""
     row, text = cache.open(), _text(target.vocab_size, context)

@@ -52,6 +52,14 @@ class DecoderTarget:
     def dtype(self) -> torch.dtype:
         return self.decoder.embed.weight.dtype
 
+    @property
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(parameter.nbytes for parameter in self.decoder.parameters())  # a tied head is counted once
+
     def new_cache(self, num_tokens: int) -> KVCache[Any]:
         """A cache for this model with room for `num_tokens`, rounded up to blocks."""
         spec = self.spec

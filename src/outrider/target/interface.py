@@ -66,6 +66,14 @@ class Target(TargetView, Protocol):
     info: TargetInfo
     context: int
 
+    @property
+    def threads(self) -> int:
+        """Threads of the CPU that a forward pass uses."""
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights occupy in memory."""
+
     def new_cache(self, num_tokens: int) -> KVCache[Any]:
         """A cache for this model with room for `num_tokens`, rounded up to blocks."""
 

@@ -58,16 +58,14 @@ def read_contexts(words: str) -> tuple[int, ...]:
 
 
 def _measured(options: BenchCost, contexts: tuple[int, ...]) -> Cost:
-    import torch
-
     from outrider.bench.bandwidth import read_bandwidth
-    from outrider.bench.cost import SIZES, Cost, bytes_per_token, held_bytes, measure, rows
+    from outrider.bench.cost import SIZES, Cost, bytes_per_token, measure, rows
     from outrider.cli.session import open_model
     from outrider.io.checkpoint import open_checkpoint
     from outrider.io.reference import resolve
 
     model = open_model(options, max(contexts) + max(SIZES))
-    threads = options.threads or torch.get_num_threads()
+    threads = model.target.threads
     tell("reading memory")
     bandwidth_gb_s = read_bandwidth(threads, BUFFER_BYTES)
     if bandwidth_gb_s is None:
@@ -77,4 +75,4 @@ def _measured(options: BenchCost, contexts: tuple[int, ...]) -> Cost:
     found = rows(measure(model.target, contexts, tell), floor_ms)
     tell("")
     return Cost(model=model.name, threads=threads, bandwidth_gb_s=bandwidth_gb_s, file_gb=num_bytes / 1e9,
-                packed_gb=held_bytes(model.target) / 1e9, floor_ms=floor_ms, rows=found)
+                packed_gb=model.target.weight_bytes / 1e9, floor_ms=floor_ms, rows=found)

@@ -71,8 +71,6 @@ def run(argv: list[str]) -> int:
 
 
 def _run(options: BenchPeers, entrants: Entrants) -> int:
-    import torch
-
     from outrider.bench.peers.contest import OurContestant, hold, warm_up
     from outrider.bench.peers.lineup import Lineup
     from outrider.bench.peers.report import document, missing_line, table
@@ -94,8 +92,8 @@ def _run(options: BenchPeers, entrants: Entrants) -> int:
     reader = PromptReader(model.tokenizer)
     requests = {workload.name: requests_of(workload, reader, config) for workload in workloads}
     tell("starting peers")
-    threads = options.threads or torch.get_num_threads()
-    with Lineup(entrants, resolve(options.model, fetch=True), threads, _room(requests.values())) as lineup:
+    path, room = resolve(options.model, fetch=True), _room(requests.values())
+    with Lineup(entrants, path, model.target.threads, room) as lineup:
         ours = [OurContestant(model, drafter, config) for drafter in config.all_drafters]
         contestants: list[Contestant] = [*ours, *lineup.contestants(model.target.spec.eos_ids)]
         warm_up(contestants, next(iter(requests.values()))[0])

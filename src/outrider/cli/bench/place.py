@@ -20,5 +20,5 @@ def machine_of(model: LoadedModel) -> Machine:
 
     processor = read_processor()
     return Machine(processor=processor.model, instructions=processor.instructions, cpus=processor.num_usable,
-                   threads=torch.get_num_threads(), device=str(model.target.device), torch=str(torch.__version__),
+                   threads=model.target.threads, device=str(model.target.device), torch=str(torch.__version__),
                    outrider=outrider.__version__)
