@@ -23,11 +23,15 @@ class LoadOptions:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A path, a catalogue name (see `outrider models`), owner/repo or ollama:name:tag."""
     dtype: str = ""
-    """float32, bfloat16 or float16; unless given, float32 on the CPU and bfloat16 on CUDA."""
+    """float32, bfloat16 or float16 of the reference ops; unless given, float32 on the CPU and bfloat16 on CUDA."""
     device: str = ""
     """cpu or cuda; unless given, CUDA where there is one."""
+    ops: str = ""
+    """native, kernels that compute on packed weights, or reference, readable torch; unless given, native on the CPU."""
+    weights: str = ""
+    """q8 or q4 rounds matrices that the file does not hold quantised; for native ops."""
     threads: int = 0
-    """Threads of the CPU; 0 leaves the choice to torch."""
+    """Threads of the CPU; 0 takes all that are available."""
 
     def check(self) -> None:
         """Raises: ConfigError for numbers that make no sense."""

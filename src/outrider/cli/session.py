@@ -24,7 +24,8 @@ def open_model(options: LoadOptions, context: int) -> LoadedModel:
     note = f"loading {options.model} …" if sys.stderr.isatty() else ""
     print(note, end="", file=sys.stderr, flush=True)
     try:
-        return load_model(options.model, dtype=options.dtype, device=options.device, context=context)
+        return load_model(options.model, dtype=options.dtype, device=options.device, context=context, ops=options.ops,
+                          weights=options.weights, threads=options.threads)
     finally:
         print("\r\x1b[K" if note else "", end="", file=sys.stderr, flush=True)
 

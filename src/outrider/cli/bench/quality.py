@@ -64,6 +64,6 @@ def _reference(options: BenchQuality) -> LoadedModel:
 
     is_same = options.against == REFERENCE
     tell("loading the reference")
-    loaded = load_model(options.model if is_same else options.against, dtype="float32", device=options.device,
-                        context=WINDOW + 1)
+    loaded = load_model(options.model if is_same else options.against, ops="reference", dtype="float32",
+                        device=options.device, context=WINDOW + 1)
     return replace(loaded, name=REFERENCE) if is_same else loaded
