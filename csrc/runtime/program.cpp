@@ -1,0 +1,328 @@
+#include "program.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace outrider {
+
+namespace {
+
+constexpr int64_t ALIGNMENT = 64;
+
+int64_t bytes_of(const Value &value) {
+    const int64_t width = value.width;
+    const int64_t bytes = value.place == Place::QUANTISED ? width + width / 32 * 4 + width / 16 * 4 : width * 4;
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+// How threads divide an instruction: the same rows each time, or whatever comes next.
+bool is_by_rows(Code code) {
+    return code != Code::LINEAR && code != Code::ATTEND && code != Code::PICK;
+}
+
+// What has happened to a place since the last barrier.
+struct Touched {
+    bool written_by_rows = false, written_freely = false, read_by_rows = false, read_freely = false;
+
+    bool is_safe_to_read(bool by_rows) const { return !written_freely && (by_rows || !written_by_rows); }
+    bool is_safe_to_write(bool by_rows) const {
+        return is_safe_to_read(by_rows) && !read_freely && (by_rows || !read_by_rows);
+    }
+    void read(bool by_rows) { (by_rows ? read_by_rows : read_freely) = true; }
+    void write(bool by_rows) { (by_rows ? written_by_rows : written_freely) = true; }
+};
+
+} // namespace
+
+Program::Program(const Instruction *instructions, int count, const Value *values, int num_values)
+    : instructions_(instructions, instructions + count), values_(values, values + num_values),
+      barrier_before_(count, 0), next_(new std::atomic<int32_t>[count]) {
+    check();
+    for (const Value &value : values_) {
+        if (value.place == Place::OUTSIDE) continue;
+        if (value.slot >= (int)slot_bytes_.size()) slot_bytes_.resize(value.slot + 1, 0);
+        slot_bytes_[value.slot] = std::max(slot_bytes_[value.slot], bytes_of(value));
+    }
+    slots_.resize(slot_bytes_.size());
+    place_barriers();
+}
+
+void Program::check() const {
+    const int count = (int)values_.size();
+    for (const Value &value : values_) {
+        const bool fits = value.place != Place::OUTSIDE || value.slot < 3;
+        if (value.slot < 0 || value.width <= 0 || !fits) throw std::invalid_argument("value");
+    }
+    for (const Instruction &one : instructions_) {
+        if (one.code < Code::EMBED || one.code >= Code::COUNT) throw std::invalid_argument("code");
+        for (int value : {one.out, one.in[0], one.in[1], one.in[2]})
+            if (value < -1 || value >= count) throw std::invalid_argument("value of an instruction");
+    }
+}
+
+// Rows of T and rows that want logits are divided differently, so that the two count as free to each other: PICK, which
+// leads from one to the other, is the only instruction that touches both.
+void Program::place_barriers() {
+    const int pages = 0, outside = 1, slots = 4; // places: the cache, three outside buffers, the slots
+    std::vector<Touched> touched(slots + slots_.size());
+    const auto place = [&](int value) {
+        return values_[value].place == Place::OUTSIDE ? outside + values_[value].slot : slots + values_[value].slot;
+    };
+    for (size_t i = 0; i < instructions_.size(); ++i) {
+        const Instruction &one = instructions_[i];
+        const bool by_rows = is_by_rows(one.code);
+        bool safe = one.out < 0 || touched[place(one.out)].is_safe_to_write(by_rows);
+        for (int value : one.in)
+            if (value >= 0) safe = safe && touched[place(value)].is_safe_to_read(by_rows);
+        if (one.code == Code::ATTEND) safe = safe && touched[pages].is_safe_to_read(false);
+        if (one.code == Code::ROTATE) safe = safe && touched[pages].is_safe_to_write(true);
+        if (!safe) touched.assign(touched.size(), Touched());
+        barrier_before_[i] = !safe;
+        for (int value : one.in)
+            if (value >= 0) touched[place(value)].read(by_rows);
+        if (one.out >= 0) touched[place(one.out)].write(by_rows);
+        if (one.code == Code::ATTEND) touched[pages].read(false);
+        if (one.code == Code::ROTATE) touched[pages].write(true);
+    }
+}
+
+void Program::reserve(int rows) {
+    if (rows <= reserved_rows_) return;
+    reserved_rows_ = std::max(rows, std::min(2 * reserved_rows_, 512));
+    for (size_t slot = 0; slot < slots_.size(); ++slot)
+        slots_[slot].reset(new uint8_t[slot_bytes_[slot] * reserved_rows_ + ALIGNMENT]);
+}
+
+// One thread's way through the program.
+class Worker {
+  public:
+    Worker(Program &program, const Kernels &kernels, Pool &pool, const Run &run, int thread, float *scratch)
+        : program_(program), kernels_(kernels), pool_(pool), run_(run), thread_(thread), scratch_(scratch) {}
+
+    void work() {
+        for (size_t i = 0; i < program_.instructions_.size(); ++i) {
+            if (program_.barrier_before_[i]) pool_.barrier().wait();
+            step(program_.instructions_[i], program_.next_[i]);
+        }
+    }
+
+  private:
+    struct Range {
+        int32_t begin, end;
+        int32_t size() const { return end - begin; }
+    };
+
+    int32_t rows_of(int value) const { return program_.values_[value].picked ? run_.picked : run_.rows; }
+    int64_t width_of(int value) const { return program_.values_[value].width; }
+
+    // The rows that are this thread's in every instruction that is divided by rows.
+    Range own_rows(int value) const {
+        const int64_t rows = rows_of(value), threads = pool_.size();
+        return {(int32_t)(rows * thread_ / threads), (int32_t)(rows * (thread_ + 1) / threads)};
+    }
+
+    uint8_t *base(int value) const {
+        uint8_t *start = program_.slots_[program_.values_[value].slot].get();
+        return start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT;
+    }
+
+    float *floats(int value, int64_t row = 0) const {
+        if (value < 0) return nullptr;
+        const Value &one = program_.values_[value];
+        float *start = one.place == Place::OUTSIDE ? run_.outside[one.slot] : (float *)base(value);
+        return start + row * one.width;
+    }
+
+    // The three arrays of a quantised value lie behind one another, each with room for all rows.
+    QuantisedRows quantised(int value, int64_t row = 0) const {
+        const int64_t width = width_of(value), rows = program_.reserved_rows_;
+        uint8_t *start = base(value);
+        float *scale = (float *)(start + width * rows);
+        int32_t *sum = (int32_t *)(scale + width / 32 * rows);
+        return {(int8_t *)start + row * width, scale + row * (width / 32), sum + row * (width / 16)};
+    }
+
+    void step(const Instruction &one, std::atomic<int32_t> &next) {
+        switch (one.code) {
+        case Code::EMBED: return embed(one);
+        case Code::QUANTISE: return quantise(one);
+        case Code::LINEAR: return linear(one, next);
+        case Code::NORM: return norm(one);
+        case Code::GATE: return gate(one);
+        case Code::ADD: return add(one);
+        case Code::PICK: return pick(one);
+        case Code::PLACE: return place(one);
+        case Code::ROTATE: return rotate(one);
+        case Code::ATTEND: return attend(one, next);
+        case Code::SOFTCAP: return softcap(one);
+        case Code::COUNT: return;
+        }
+    }
+
+    // data: matrix; number: scale
+    void embed(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        const Matrix &matrix = *(const Matrix *)one.data[0];
+        if (rows.size())
+            kernels_.embed(matrix, run_.token + rows.begin, rows.size(), one.number[0], floats(one.out, rows.begin));
+    }
+
+    void quantise(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        if (rows.size())
+            kernels_.quantise(floats(one.in[0], rows.begin), rows.size(), (int32_t)width_of(one.in[0]),
+                              quantised(one.out, rows.begin));
+    }
+
+    // in: x, a value to add or -1; data: matrix, bias or null
+    void linear(const Instruction &one, std::atomic<int32_t> &next) {
+        LinearCall call{};
+        call.matrix = (const Matrix *)one.data[0];
+        if (program_.values_[one.in[0]].place == Place::QUANTISED) call.x = quantised(one.in[0]);
+        else call.x_float = floats(one.in[0]);
+        call.rows = rows_of(one.out);
+        call.bias = (const float *)one.data[1];
+        call.add = floats(one.in[1]);
+        call.y = floats(one.out);
+        call.stride = width_of(one.out);
+        if (!call.rows) return;
+        const int tiles = num_tiles(*call.matrix);
+        const int piece = std::max(1, std::min(32, tiles / (pool_.size() * 8)));
+        for (int begin; (begin = next.fetch_add(piece, std::memory_order_relaxed)) < tiles;)
+            kernels_.linear(call, begin, std::min(begin + piece, tiles));
+    }
+
+    // size: stretches in a row, values of a stretch; number: eps; data: weight
+    void norm(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        if (rows.size())
+            kernels_.norm(floats(one.in[0], rows.begin), rows.size(), one.size[0], one.size[1],
+                          (const float *)one.data[0], one.number[0], floats(one.out, rows.begin));
+    }
+
+    // in: gate, up; size: the activation
+    void gate(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        if (rows.size())
+            kernels_.gate(floats(one.in[0], rows.begin), floats(one.in[1], rows.begin), rows.size(),
+                          (int32_t)width_of(one.out), (Activation)one.size[0], floats(one.out, rows.begin));
+    }
+
+    void add(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        kernels_.add(floats(one.in[0], rows.begin), floats(one.in[1], rows.begin), rows.size() * width_of(one.out),
+                     floats(one.out, rows.begin));
+    }
+
+    void pick(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        for (int row = rows.begin; row < rows.end; ++row)
+            std::copy_n(floats(one.in[0], run_.pick[row]), width_of(one.out), floats(one.out, row));
+    }
+
+    // size: the first column of `out` that the rows of `in` go to
+    void place(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        for (int row = rows.begin; row < rows.end; ++row)
+            std::copy_n(floats(one.in[0], row), width_of(one.in[0]), floats(one.out, row) + one.size[0]);
+    }
+
+    void softcap(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        kernels_.softcap(floats(one.out, rows.begin), rows.size() * width_of(one.out), one.number[0]);
+    }
+
+    // out: q, in place; in: q, k, v; size: layer, which rotary table, heads, groups, head size
+    void rotate(const Instruction &one) {
+        const Range rows = own_rows(one.in[0]);
+        RotateCall call{};
+        call.q = floats(one.in[0]);
+        call.k = floats(one.in[1]);
+        call.v = floats(one.in[2]);
+        call.cos = run_.cos[one.size[1]];
+        call.sin = run_.sin[one.size[1]];
+        call.position = run_.position;
+        call.slot = run_.slot;
+        call.pages = run_.pages[one.size[0]];
+        call.heads = one.size[2];
+        call.groups = one.size[3];
+        call.head_size = one.size[4];
+        if (rows.size()) kernels_.rotate(call, rows.begin, rows.end);
+    }
+
+    // in: q; size: layer, window, heads, groups, head size; number: scale, softcap or 0
+    void attend(const Instruction &one, std::atomic<int32_t> &next) {
+        const AttentionCall call = attention_call(one);
+        int32_t mine = next.fetch_add(1, std::memory_order_relaxed), passed = 0;
+        for (int s = 0; s < run_.spans; ++s) {
+            const SpanView &span = run_.span[s];
+            const int32_t queries = span.count * (call.heads / call.groups), piece = piece_of(queries, call);
+            const int32_t pieces = (queries + piece - 1) / piece, all = pieces * call.groups;
+            for (; mine < passed + all; mine = next.fetch_add(1, std::memory_order_relaxed)) {
+                const int32_t group = (mine - passed) / pieces, begin = (mine - passed) % pieces * piece;
+                kernels_.attend(call, span, group, begin, std::min(begin + piece, queries), scratch_);
+            }
+            passed += all;
+        }
+    }
+
+    // Queries a thread takes at once: many, to share the loads of keys, but so few that no thread is idle.
+    int32_t piece_of(int32_t queries, const AttentionCall &call) const {
+        const int32_t share = (queries * call.groups + pool_.size() - 1) / pool_.size();
+        return std::max(1, std::min({queries, share, 32}));
+    }
+
+  public:
+    AttentionCall attention_call(const Instruction &one) const {
+        AttentionCall call{};
+        call.q = floats(one.in[0]);
+        call.pages = run_.pages[one.size[0]];
+        call.out = floats(one.out);
+        call.window = one.size[1];
+        call.heads = one.size[2];
+        call.groups = one.size[3];
+        call.head_size = one.size[4];
+        call.scale = one.number[0];
+        call.softcap = one.number[1];
+        return call;
+    }
+
+  private:
+    Program &program_;
+    const Kernels &kernels_;
+    Pool &pool_;
+    const Run &run_;
+    const int thread_;
+    float *scratch_;
+};
+
+void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
+    std::lock_guard<std::mutex> turn(busy_);
+    reserve(std::max(run.rows, run.picked));
+    int64_t scratch = 0;
+    Worker first(*this, kernels, pool, run, 0, nullptr);
+    for (const Instruction &one : instructions_)
+        for (int s = 0; one.code == Code::ATTEND && s < run.spans; ++s)
+            scratch = std::max(scratch, kernels.attention_scratch(first.attention_call(one), run.span[s]));
+    scratch = (scratch + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    std::vector<float> scratches(scratch * pool.size() + ALIGNMENT);
+    for (size_t i = 0; i < instructions_.size(); ++i) next_[i].store(0, std::memory_order_relaxed);
+
+    struct Task {
+        Program *program;
+        const Kernels *kernels;
+        Pool *pool;
+        const Run *run;
+        float *scratches;
+        int64_t scratch;
+    } task{this, &kernels, &pool, &run, scratches.data(), scratch};
+    pool.run(
+        [](void *context, int thread) {
+            const Task &task = *(Task *)context;
+            float *scratch = task.scratches + task.scratch * thread;
+            Worker(*task.program, *task.kernels, *task.pool, *task.run, thread, scratch).work();
+        },
+        &task);
+}
+
+} // namespace outrider
