@@ -1,0 +1,142 @@
+"""Recorded models and the threads that run them: the Python face of csrc/runtime."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from outrider.core.step import LayerPages, Span, Step
+from outrider.errors import NativeLibraryError
+from outrider.ops.interface import RopeTables
+from outrider.ops.native.library import Library
+from outrider.ops.native.matrix import PackedMatrix
+from outrider.ops.native.recorder import Instruction, Outside, Recording
+
+_I32, _PTR = ctypes.c_int32, ctypes.c_void_p
+
+
+class _Matrix(ctypes.Structure):
+    _fields_ = (("kind", _I32), ("rows", _I32), ("inputs", _I32), ("data", _PTR))
+
+
+class _Value(ctypes.Structure):
+    _fields_ = (("place", _I32), ("slot", _I32), ("width", _I32), ("picked", _I32))
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (("code", _I32), ("out", _I32), ("inputs", _I32 * 3), ("sizes", _I32 * 5),
+                ("numbers", ctypes.c_float * 2), ("data", _PTR * 2))
+
+
+class _Span(ctypes.Structure):
+    _fields_ = (("begin", _I32), ("count", _I32), ("length", _I32), ("done", _I32), ("slot", _PTR), ("parent", _PTR))
+
+
+class _Pages(ctypes.Structure):
+    _fields_ = (("key", _PTR), ("value", _PTR))
+
+
+class _Run(ctypes.Structure):
+    _fields_ = (("rows", _I32), ("picked", _I32), ("spans", _I32), ("token", _PTR), ("position", _PTR),
+                ("slot", _PTR), ("pick", _PTR), ("span", _PTR), ("pages", _PTR), ("cos", _PTR * 2), ("sin", _PTR * 2),
+                ("outside", _PTR * 3))
+
+
+class Pool:
+    """Threads that share the work of a pass, the caller's among them. Idle ones sleep."""
+
+    def __init__(self, library: Library, threads: int) -> None:
+        """Raises: NativeLibraryError where the system has no more threads."""
+        self.threads = threads
+        self.handle = library.function("outrider_pool_create", [_I32], _PTR)(threads)
+        if not self.handle:
+            raise NativeLibraryError(f"cannot start {threads} threads; ask for fewer with --threads")
+        destroy = library.function("outrider_pool_destroy", [_PTR], None)
+        weakref.finalize(self, destroy, self.handle)
+
+
+class PageTable:
+    """Where the layers of one cache lie, written down once; keeps their tensors alive."""
+
+    def __init__(self, layers: Sequence[LayerPages]) -> None:
+        self._layers = tuple(layers)
+        places = [_Pages(layer.key_PGKL.data_ptr(), layer.value_PGLK.data_ptr()) for layer in layers]
+        self._array = (_Pages * len(places))(*places)
+
+    @property
+    def address(self) -> int:
+        return ctypes.addressof(self._array)
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """What a program reads from and writes to its caller; float32, contiguous."""
+
+    tensors: dict[Outside, Tensor] = field(default_factory=dict)
+
+
+class Program:
+    """A recording, ready to run."""
+
+    def __init__(self, library: Library, recording: Recording) -> None:
+        """Raises: NativeLibraryError for a recording that does not fit together (a fault of ours)."""
+        self._recording = recording  # keeps the weights alive
+        self._matrices: dict[int, _Matrix] = {}
+        values = [_Value(one.place, one.slot, one.width, int(one.picked)) for one in recording.values]
+        instructions = [self._encoded(one) for one in recording.instructions]
+        create = library.function("outrider_program_create", [_PTR, _I32, _PTR, _I32], _PTR)
+        self._handle = create((_Instruction * len(instructions))(*instructions), len(instructions),
+                              (_Value * len(values))(*values), len(values))
+        if not self._handle:
+            raise NativeLibraryError("a model was recorded that the kernels cannot run")
+        weakref.finalize(self, library.function("outrider_program_destroy", [_PTR], None), self._handle)
+        self._run = library.function("outrider_program_run", [_PTR] * 4)
+
+    def run(self, kernels: int, pool: Pool, step: Step, pages: PageTable | None, ropes: RopeTables | None,
+            buffers: Buffers) -> None:
+        """One pass over the rows of `step`. Raises: NativeLibraryError where memory runs out."""
+        spans = [_span(span) for span in step.spans]
+        parents = [torch.tensor(span.parent_A, dtype=torch.int32) for span in step.spans]
+        for span, parent_A in zip(spans, parents, strict=True):
+            span.parent = parent_A.data_ptr()
+        run = _Run(len(step.token_T), len(step.logit_row_R), len(spans))
+        run.token, run.position, run.slot, run.pick = (
+            _address(x) for x in (step.token_T, step.position_T, step.slot_T, step.logit_row_R))
+        array = (_Span * len(spans))(*spans)
+        run.span = ctypes.addressof(array)
+        if pages is not None and ropes is not None:
+            run.pages = pages.address
+            run.cos[:] = [table.cos_PK.data_ptr() for table in (ropes.full, ropes.local)]
+            run.sin[:] = [table.sin_PK.data_ptr() for table in (ropes.full, ropes.local)]
+        for outside, tensor in buffers.tensors.items():
+            run.outside[outside] = tensor.data_ptr()
+        if self._run(self._handle, kernels, pool.handle, ctypes.addressof(run)) < 0:
+            raise NativeLibraryError(f"out of memory in a pass over {len(step.token_T)} rows; take smaller chunks")
+
+    def _encoded(self, one: Instruction) -> _Instruction:
+        encoded = _Instruction(one.code, one.out)
+        encoded.inputs[:] = [*one.inputs, -1, -1, -1][:3]
+        encoded.sizes[:] = [*one.sizes, 0, 0, 0, 0, 0][:5]
+        encoded.numbers[:] = [*one.numbers, 0.0, 0.0][:2]
+        encoded.data[:] = [*(self._address(item) for item in one.data), None, None][:2]
+        return encoded
+
+    def _address(self, item: PackedMatrix | Tensor | None) -> int | None:
+        if item is None or isinstance(item, Tensor):
+            return None if item is None else item.data_ptr()
+        matrix = self._matrices.setdefault(id(item), _Matrix(item.kind, item.rows, item.inputs, item.address))
+        return ctypes.addressof(matrix)
+
+
+def _span(span: Span) -> _Span:
+    return _Span(span.begin, span.count, span.length, span.done, _address(span.slot_L), None)
+
+
+def _address(tensor: Tensor) -> int:
+    assert tensor.dtype == torch.int64 and tensor.is_contiguous(), "a step's tensors are contiguous int64"
+    return tensor.data_ptr()
