@@ -40,6 +40,9 @@ class Checkpoint(Protocol):
 
     def packed(self, name: str) -> PackedTensor | None: ...
 
+    def dtype(self, name: str) -> torch.dtype:
+        """In which the file holds a tensor; float32 stands for quantised values."""
+
     def num_bytes(self, name: str) -> int: ...
 
 

@@ -18,6 +18,9 @@ from outrider.io.tensor_table import TensorSlot, TensorSource, match_tensors
 _LAYER = re.compile(r"blk\.\d+\.")
 
 
+_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
+
+
 class GgufCheckpoint:
     """Raises: CheckpointError on opening where the file is damaged or lacks what its architecture needs."""
 
@@ -40,6 +43,9 @@ class GgufCheckpoint:
     def packed(self, name: str) -> PackedTensor | None:
         rows = self._rows(name)
         return rows if rows.type.quantised else None
+
+    def dtype(self, name: str) -> torch.dtype:
+        return _DTYPES.get(self._header.tensors[self._slots[name].gguf].type.name, torch.float32)
 
     def num_bytes(self, name: str) -> int:
         return self._header.tensors[self._slots[name].gguf].num_bytes

@@ -19,7 +19,7 @@ from outrider.io.tensor_table import Shape, TensorSlot, TensorSource, match_tens
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-_DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _MAX_JSON_BYTES = 64 << 20  # an index of 100,000 tensors has some 10 MB
 # What stands before a decoder's tensors, and where its head is: text models, the language model inside one that also
 # sees images (newer and older files), bare decoders.
@@ -60,12 +60,15 @@ class SafetensorsCheckpoint:
         """Always None: these files are not quantised."""
         return None
 
+    def dtype(self, name: str) -> torch.dtype:
+        source = self._name_of(self._slots[name])
+        with safe_open(self._files[source], framework="pt") as file:
+            return _DTYPES[file.get_slice(source).get_dtype()]
+
     def num_bytes(self, name: str) -> int:
         source = self._name_of(self._slots[name])
         with safe_open(self._files[source], framework="pt") as file:
-            values = file.get_slice(source)
-            num_values = math.prod(map(int, values.get_shape()))
-            return num_values * _DTYPE_BYTES[values.get_dtype()]
+            return math.prod(map(int, file.get_slice(source).get_shape())) * self.dtype(name).itemsize
 
     def _name_of(self, slot: TensorSlot) -> str:
         return _HEADS[self._prefix] if slot.name == "head.weight" else self._prefix + slot.safetensors
@@ -154,8 +157,8 @@ def _read_shapes(path: Path, prefix: str) -> dict[str, Shape]:
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     for name, given in types.items():
-        if given not in _DTYPE_BYTES:
-            supported = f"supported: {', '.join(_DTYPE_BYTES)}"
+        if given not in _DTYPES:
+            supported = f"supported: {', '.join(_DTYPES)}"
             raise CheckpointError(
                 f"{path}: the tensor '{name}' has the type {given}, which is not supported; {supported}"
             )

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from outrider.core.spec import ModelSpec
 from outrider.errors import ConfigError, suggestion
 from outrider.io.checkpoint import open_checkpoint
 from outrider.io.model_tokenizer import open_tokenizer
 from outrider.io.reference import resolve
 from outrider.io.tokenizer import Tokenizer
+from outrider.ops.native.library import MISSING, Library
+from outrider.ops.native.library import load as native_library
+from outrider.ops.native.threads import available_threads
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.interface import Target
+from outrider.target.native import NativeTarget
+from outrider.target.weights import EXACT, load_weights, obstacle
 
 MAX_CONTEXT = 32_768  # unless more is asked for
+_OPS = ("native", "reference")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -28,23 +36,55 @@ class LoadedModel:
     tokenizer: Tokenizer | None
 
 
-def load_model(reference: str | Path, *, dtype: str = "", device: str = "", context: int = 0) -> LoadedModel:
+def load_model(reference: str | Path, *, dtype: str = "", device: str = "", context: int = 0, ops: str = "",
+               weights: str = "", threads: int = 0) -> LoadedModel:
     """Loads a model by path, catalogue name or hub id, fetching it first where it is not here.
 
-    `dtype` is float32 on the CPU and bfloat16 on CUDA unless given; `device` is CUDA where there is one.
+    `device` is CUDA where there is one. `ops` is `native` on the CPU, as far as kernels were built and fit the model,
+    and `reference` otherwise, which computes in `dtype` (float32 on the CPU and bfloat16 on CUDA unless given).
+    `weights` and `threads` are for native ops: q8 or q4 rounds the matrices, 0 threads are all that are available.
     Raises: OutriderError for whatever stands in the way, in one line.
     """
     place = _device(device)
-    wanted = dtype or ("float32" if place.type == "cpu" else "bfloat16")
-    if wanted not in _DTYPES:
-        raise ConfigError(f"unknown dtype '{wanted}'{suggestion(wanted, _DTYPES)}; known: {', '.join(_DTYPES)}")
     path = resolve(str(reference), fetch=True)
     checkpoint = open_checkpoint(path)
+    library = _library(ops, place, dtype, checkpoint.spec)
     tokenizer = open_tokenizer(path)
-    decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _DTYPES[wanted], place)
     positions = context_size(checkpoint.spec.max_positions, context)
     name = str(reference) if path.name not in str(reference) else path.stem
-    return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
+    if library is None:
+        decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _dtype(dtype, place, weights), place)
+        return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
+    packed = load_weights(checkpoint, library, weights or EXACT)
+    target = NativeTarget(library, checkpoint.spec, packed, positions, threads or available_threads(),
+                          tokenizer.fingerprint())
+    return LoadedModel(name, target, tokenizer)
+
+
+def _library(ops: str, device: torch.device, dtype: str, spec: ModelSpec) -> Library | None:
+    """The kernels, where the model is to run on them. What is not asked for but missing is a warning."""
+    if ops not in ("", *_OPS):
+        raise ConfigError(f"unknown ops '{ops}'{suggestion(ops, _OPS)}; known: {', '.join(_OPS)}")
+    if ops == "native" and (device.type != "cpu" or dtype):
+        raise ConfigError("ops native: they run on the CPU, in the file's precision; leave out --device and --dtype")
+    if ops == "reference" or device.type != "cpu" or dtype:
+        return None
+    library = native_library()
+    reason = MISSING if library is None else obstacle(spec)
+    if reason and ops == "native":
+        raise ConfigError(f"ops native: {reason}")
+    if reason:
+        logging.getLogger(__name__).warning("%s", reason if library is None else f"on reference ops: {reason}")
+    return None if reason else library
+
+
+def _dtype(name: str, device: torch.device, weights: str) -> torch.dtype:
+    if weights:
+        raise ConfigError(f"weights {weights}: only native ops round weights; leave out --ops, --dtype and --device")
+    wanted = name or ("float32" if device.type == "cpu" else "bfloat16")
+    if wanted not in _DTYPES:
+        raise ConfigError(f"unknown dtype '{wanted}'{suggestion(wanted, _DTYPES)}; known: {', '.join(_DTYPES)}")
+    return _DTYPES[wanted]
 
 
 def context_size(max_positions: int, wanted: int) -> int:

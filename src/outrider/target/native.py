@@ -1,0 +1,138 @@
+"""`NativeTarget`: the same decoder, recorded once and run by the kernels: exact, whatever else is in the pass."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from outrider.cache.kv import CacheShape, KVCache
+from outrider.core.spec import ModelSpec
+from outrider.core.step import PAGE_SIZE, LayerCache, LayerPages, Step
+from outrider.nn.decoder import Decoder
+from outrider.ops.interface import Pass, RopeTables
+from outrider.ops.native.library import Library
+from outrider.ops.native.matrix import MatrixFunctions
+from outrider.ops.native.program import Buffers, PageTable, Pool, Program
+from outrider.ops.native.recorder import Outside, Recorder, Weights
+from outrider.ops.rope import rope_table
+from outrider.target.interface import ForwardOutput, TargetInfo
+
+CPU = torch.device("cpu")
+_NO_ROWS = torch.empty(0, dtype=torch.int64)
+
+
+class NativeTarget:
+    """See `interface.Target`. `context` bounds absolute positions and so the rope tables.
+
+    A row's logits are the same bits alone and in any batch, chunk, tree or page, with any number of threads.
+    """
+
+    def __init__(self, library: Library, spec: ModelSpec, weights: Weights, context: int, threads: int,
+                 fingerprint: str = "") -> None:
+        self.spec, self.weights, self.context, self.fingerprint = spec, weights, context, fingerprint
+        self.info = TargetInfo(trees=True, rollback=True, taps=True, exact=True)
+        full = rope_table(spec.rope, spec.head_size, context, CPU)
+        local = full if spec.local_rope is None else rope_table(spec.local_rope, spec.head_size, context, CPU)
+        self._library, self._ropes = library, RopeTables(full, local)
+        self._kernels, self._pool = library.kernels(), Pool(library, threads)
+        self._recorder, self._decoder = described(spec, weights)
+        self._programs: dict[tuple[int, ...], Program] = {}
+        self._head: Program | None = None
+        self._pages: weakref.WeakKeyDictionary[KVCache[Any], PageTable] = weakref.WeakKeyDictionary()
+
+    @property
+    def vocab_size(self) -> int:
+        return self.spec.vocab_size
+
+    @property
+    def num_layers(self) -> int:
+        return self.spec.num_layers
+
+    @property
+    def hidden_size(self) -> int:
+        return self.spec.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        return CPU
+
+    @property
+    def threads(self) -> int:
+        return self._pool.threads
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights occupy in memory."""
+        return self.weights.num_bytes
+
+    def new_cache(self, num_tokens: int) -> KVCache[LayerPages]:
+        """A cache for this model with room for `num_tokens`, rounded up to blocks; memory is taken as it is used."""
+        spec = self.spec
+        pages = -(-num_tokens // PAGE_SIZE)
+        shape = CacheShape(spec.num_layers, spec.num_kv_heads, spec.head_size, pages, PAGE_SIZE)
+        size = (pages, spec.num_kv_heads, spec.head_size, PAGE_SIZE)
+        swapped = (pages, spec.num_kv_heads, PAGE_SIZE, spec.head_size)
+        layers = [LayerPages(_zeros(size), _zeros(swapped)) for _ in range(spec.num_layers)]
+        return KVCache(shape, layers, CPU)
+
+    @torch.inference_mode()
+    def forward(self, step: Step, cache: KVCache[LayerPages], taps: Sequence[int] = ()) -> ForwardOutput:
+        pages = self._pages.get(cache)
+        if pages is None:
+            pages = self._pages[cache] = PageTable(cache.layers)
+        logits_RV = torch.empty(len(step.logit_row_R), self.spec.vocab_size)
+        feature_TF = torch.empty(len(step.token_T), self.spec.hidden_size * len(taps)) if taps else None
+        buffers = {Outside.LOGITS: logits_RV} | ({} if feature_TF is None else {Outside.FEATURES: feature_TF})
+        self._program(tuple(taps)).run(self._kernels, self._pool, step, pages, self._ropes, Buffers(buffers))
+        return ForwardOutput(logits_RV, feature_TF)
+
+    @torch.inference_mode()
+    def embed(self, token_T: Tensor) -> Tensor:
+        matrices = MatrixFunctions(self._library)
+        return matrices.unpack(self.weights.matrices["embed.weight"], token_T, self.spec.embed_scale)
+
+    @torch.inference_mode()
+    def head(self, hidden_TD: Tensor) -> Tensor:
+        if self._head is None:
+            hidden = self._recorder.outside(Outside.HIDDEN, self.spec.hidden_size, picked=False)
+            recording = self._recorder.finish({Outside.LOGITS: self._decoder.logits(hidden)})
+            self._head = Program(self._library, recording)
+        logits_TV = torch.empty(len(hidden_TD), self.spec.vocab_size)
+        row_T = torch.zeros(len(hidden_TD), dtype=torch.int64)
+        buffers = Buffers({Outside.HIDDEN: hidden_TD.float().contiguous(), Outside.LOGITS: logits_TV})
+        step = Step(row_T, row_T, row_T, (), _NO_ROWS)
+        self._head.run(self._kernels, self._pool, step, None, None, buffers)
+        return logits_TV
+
+    def _program(self, taps: tuple[int, ...]) -> Program:
+        """The pass that also gives these taps, recorded when first asked for."""
+        if taps not in self._programs:
+            hidden = self._decoder(Pass(_NO_STEP, _NO_CACHES, self._ropes), taps)
+            outputs = {Outside.LOGITS: self._decoder.logits(hidden.hidden_RD)}
+            if hidden.feature_TF is not None:
+                outputs[Outside.FEATURES] = hidden.feature_TF
+            self._programs[taps] = Program(self._library, self._recorder.finish(outputs))
+        return self._programs[taps]
+
+
+_NO_STEP = Step(_NO_ROWS, _NO_ROWS, _NO_ROWS, (), _NO_ROWS)
+_NO_CACHES: tuple[LayerCache, ...] = ()
+
+
+def described(spec: ModelSpec, weights: Weights) -> tuple[Recorder, Decoder]:
+    """The decoder's description over a recorder, its parameters standing for `weights`."""
+    recorder = Recorder()
+    with torch.device("meta"):
+        decoder = Decoder(spec, recorder)
+    recorder.bind(dict(decoder.named_parameters()), weights)
+    return recorder, decoder
+
+
+def _zeros(size: tuple[int, ...]) -> Tensor:
+    """Half precision; numpy's zeros take memory only where they are written to."""
+    return torch.from_numpy(np.zeros(size, dtype=np.float16))
