@@ -29,7 +29,7 @@ class LoadOptions:
     ops: str = ""
     """native, kernels that compute on packed weights, or reference, readable torch; unless given, native on the CPU."""
     weights: str = ""
-    """q8 or q4 rounds matrices that the file does not hold quantised; for native ops."""
+    """q8 or q4 rounds every matrix to 8 or 4 bits; unless given, they are as in the file. For native ops."""
     threads: int = 0
     """Threads of the CPU; 0 takes all that are available."""
 

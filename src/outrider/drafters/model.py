@@ -74,7 +74,8 @@ class ModelDrafter(Drafter[_State]):
         """Which model drafts, and how much.
 
         `target` names the draft model as any model is named. `max` bounds the depth, `branch` the siblings of a node
-        (1 is a chain), `nodes` the tree. A path whose expected survival falls below `min` is not extended.
+        (1 is a chain), `nodes` the tree. A path whose expected survival falls below `min` is not extended. The others
+        are those of `load_model`.
         """
 
         target: str
@@ -83,12 +84,16 @@ class ModelDrafter(Drafter[_State]):
         nodes: int = 24
         min: float = 0.0
         dtype: str = ""
+        ops: str = ""
+        weights: str = ""
+        threads: int = 0
 
     def bind(self, target: TargetView) -> None:
         """Loads the draft model. Raises: VocabularyError where its tokens are not the target's."""
         super().bind(target)
         config: ModelDrafter.Config = self.config
-        loaded = load_model(config.target, dtype=config.dtype, device=str(target.device))
+        loaded = load_model(config.target, dtype=config.dtype, device=str(target.device), ops=config.ops,
+                            weights=config.weights, threads=config.threads)
         if loaded.target.fingerprint != target.fingerprint:
             raise VocabularyError(
                 f"draft model '{config.target}' speaks another vocabulary ({loaded.target.vocab_size} ids) than the "

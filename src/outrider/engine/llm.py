@@ -25,7 +25,7 @@ class LLM:
     """A model that generates, plainly or speculatively, always the same tokens.
 
     `model` is a path, a catalogue name, a hub id or a `LoadedModel`; `drafter` the drafter syntax, a Config, a Drafter
-    or a list of these (a mixture). `options` are those of `EngineConfig`, and `dtype` and `device` of `load_model`.
+    or a list of these (a mixture). `options` are those of `EngineConfig`, the other arguments those of `load_model`.
 
     Example:
         with LLM("smollm2-135m-instruct") as llm:
@@ -33,13 +33,14 @@ class LLM:
     """
 
     def __init__(self, model: str | Path | LoadedModel, *, drafter: object = DEFAULT_DRAFTER, dtype: str = "",
-                 device: str = "", **options: Any) -> None:
+                 device: str = "", ops: str = "", weights: str = "", threads: int = 0, **options: Any) -> None:
         try:
             config = EngineConfig(**options)
         except TypeError as error:
             raise ConfigError(f"LLM: {error}") from None
         if not isinstance(model, LoadedModel):
-            model = load_model(model, dtype=dtype, device=device, context=config.context)
+            model = load_model(model, dtype=dtype, device=device, context=config.context, ops=ops, weights=weights,
+                               threads=threads)
         self.model = model
         self.engine = Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, config)
         self.prompts = PromptReader(model.tokenizer)
