@@ -31,7 +31,7 @@ struct Edges {
 
 class EdgeStore {
   public:
-    const Edge *begin(const Edges &of) const { return of.size == 1 ? &of.only : &pool_[of.block()]; }
+    const Edge *begin(const Edges &of) const { return of.size == 1 ? &of.only : pool_.data() + of.block(); }
 
     // The edge of `token`, or null.
     const Edge *find(const Edges &of, int32_t token) const {

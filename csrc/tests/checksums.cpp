@@ -15,6 +15,7 @@ Sums sums_of(const Kernels &kernels) {
     row_cases(kernels, sums);
     attention_cases(kernels, sums);
     choice_cases(kernels, sums);
+    retrieval_cases(sums);
     return sums;
 }
 

@@ -67,5 +67,6 @@ void linear_cases(const Kernels &kernels, Sums &sums);
 void row_cases(const Kernels &kernels, Sums &sums);
 void attention_cases(const Kernels &kernels, Sums &sums);
 void choice_cases(const Kernels &kernels, Sums &sums);
+void retrieval_cases(Sums &sums);
 
 } // namespace outrider::tests
