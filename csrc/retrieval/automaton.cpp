@@ -32,15 +32,16 @@ Match SuffixAutomaton::advanced(Match match, int32_t token) const {
     return {edge->target, match.length + 1};
 }
 
-int32_t SuffixAutomaton::add_state(const State &state) {
+int32_t SuffixAutomaton::add_state(const State &state, int32_t count) {
     if (states_.size() >= INT32_MAX) throw std::length_error("states");
     states_.push_back(state);
+    counts_.push_back(count);
     return static_cast<int32_t>(states_.size() - 1);
 }
 
 void SuffixAutomaton::grow(int32_t token) {
     int32_t state = last_;
-    const int32_t current = last_ = add_state({ROOT, length(state) + 1, 0, NONE, {}});
+    const int32_t current = last_ = add_state({ROOT, length(state) + 1, NONE, {}}, 0);
     ++num_tokens_;
     const Edge *edge = nullptr;
     while (state != NONE && !(edge = edges_.find(at(state).edges, token))) {
@@ -59,7 +60,7 @@ int32_t SuffixAutomaton::split(int32_t state, int32_t token, int32_t target) {
     State shorter = at(target);
     shorter.length = length(state) + 1;
     shorter.edges = edges_.copy(shorter.edges);
-    const int32_t clone = add_state(shorter);
+    const int32_t clone = add_state(shorter, count(target));
     at(target).link = clone;
     while (state != NONE) {
         const Edge *edge = edges_.find(at(state).edges, token);
@@ -74,7 +75,7 @@ int32_t SuffixAutomaton::split(int32_t state, int32_t token, int32_t target) {
 void SuffixAutomaton::count_occurrence() {
     int32_t state = last_;
     for (int depth = 0; depth < COUNT_DEPTH && state > ROOT; ++depth, state = link(state)) {
-        ++at(state).count;
+        ++counts_[static_cast<size_t>(state)];
         at(state).newest = num_tokens_ - 1;
     }
 }
