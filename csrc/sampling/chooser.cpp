@@ -9,7 +9,7 @@ namespace outrider {
 
 namespace {
 
-double number_of(float logit) { return std::isnan(logit) ? -INFINITY : (double)logit; }
+template <class Number> double number_of(Number logit) { return logit == logit ? (double)logit : -INFINITY; }
 
 double penalised(double score, const Request &request, double in_prompt, double output) {
     if (in_prompt + output > 0.0)
@@ -36,12 +36,16 @@ double weighed(double logit, int64_t id, double bias, const Request &request, Em
 
 int64_t Chooser::choose(const float *logits, int64_t vocab, const Request &request, const Words &words,
                         Emitted emitted) {
-    if (request.keeps_logits() && (request.is_greedy() || !request.has_filters()))
+    const bool keeps_logits = request.keeps_logits();
+    if (keeps_logits && (request.is_greedy() || !request.has_filters()))
         return choose_plainly(logits, vocab, request, words);
-    weigh(logits, vocab, request, emitted);
-    const int64_t best = std::max_element(score_.begin(), score_.end()) - score_.begin();
-    if (request.is_greedy() || !std::isfinite(score_[(size_t)best])) return best;
-    temper(score_[(size_t)best], request.temperature);
+    score_.resize((size_t)vocab);
+    if (!keeps_logits) weigh(logits, request, emitted);
+    const int64_t best = keeps_logits ? kernels_.argmax(logits, vocab)
+                                      : std::max_element(score_.begin(), score_.end()) - score_.begin();
+    const double top = keeps_logits ? (double)logits[best] : score_[(size_t)best];
+    if (request.is_greedy() || !std::isfinite(top)) return best;
+    keeps_logits ? temper(logits, top, request.temperature) : temper(score_.data(), top, request.temperature);
     filter(request);
     const Field field = {coarse_.data(), vocab, 0.0f, shrink_of(1.0), words.a, words.b};
     return race(kernels_, field, words, best, [this](int64_t id) { return score_[(size_t)id]; });
@@ -57,35 +61,39 @@ int64_t Chooser::choose_plainly(const float *logits, int64_t vocab, const Reques
 }
 
 // Bias and penalties. Every id first as if it had no bias and the walk had emitted nothing, then those that have.
-void Chooser::weigh(const float *logits, int64_t vocab, const Request &request, Emitted emitted) {
-    score_.resize((size_t)vocab);
-    for (int64_t id = 0; id < vocab; ++id) score_[(size_t)id] = number_of(logits[id]);
+void Chooser::weigh(const float *logits, const Request &request, Emitted emitted) {
+    const auto vocab = (int64_t)score_.size();
+    double *score = score_.data();
+    for (int64_t id = 0; id < vocab; ++id) score[id] = number_of(logits[id]);
     if (request.output != nullptr)
         for (int64_t id = 0; id < vocab; ++id)
-            score_[(size_t)id] = penalised(score_[(size_t)id], request, request.in_prompt[id], request.output[id]);
+            score[id] = penalised(score[id], request, request.in_prompt[id], request.output[id]);
     for (int64_t i = 0; i < request.num_biases; ++i) {
         const int64_t id = request.bias_token[i];
-        score_[(size_t)id] = weighed(number_of(logits[id]), id, request.bias[i], request, emitted);
+        score[id] = weighed(number_of(logits[id]), id, request.bias[i], request, emitted);
     }
     for (int64_t i = 0; i < emitted.count && request.output != nullptr; ++i) {
         const int64_t id = emitted.token[i];
-        score_[(size_t)id] = weighed(number_of(logits[id]), id, bias_of(request, id), request, emitted);
+        score[id] = weighed(number_of(logits[id]), id, bias_of(request, id), request, emitted);
     }
 }
 
-void Chooser::temper(double best, double temperature) {
-    for (double &score : score_) score = (score - best) / temperature;
+template <class Number> void Chooser::temper(const Number *from, double top, double temperature) {
+    const auto vocab = (int64_t)score_.size();
+    double *score = score_.data();
+    for (int64_t id = 0; id < vocab; ++id) score[id] = (number_of(from[id]) - top) / temperature;
 }
 
 void Chooser::filter(const Request &request) {
-    const auto count = (int64_t)score_.size();
-    Ranked last = {-INFINITY, count};
-    if (request.has_filters()) last = ranking_.last_kept(kernels_, request, score_.data(), count);
+    const auto vocab = (int64_t)score_.size();
+    const double *score = score_.data();
+    Ranked last = {-INFINITY, vocab};
+    if (request.has_filters()) last = ranking_.last_kept(kernels_, request, score, vocab);
     coarse_.resize(score_.size());
-    for (int64_t id = 0; id < count; ++id) {
-        const double score = score_[(size_t)id];
-        coarse_[(size_t)id] = stays({score, id}, last) ? (float)score : -INFINITY;
-    }
+    float *coarse = coarse_.data();
+    const int64_t split = std::min(last.id + 1, vocab); // of equals with the last, only those up to it stay
+    for (int64_t id = 0; id < split; ++id) coarse[id] = score[id] >= last.score ? (float)score[id] : -INFINITY;
+    for (int64_t id = split; id < vocab; ++id) coarse[id] = score[id] > last.score ? (float)score[id] : -INFINITY;
 }
 
 } // namespace outrider

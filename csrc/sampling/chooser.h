@@ -20,8 +20,8 @@ class Chooser {
 
   private:
     int64_t choose_plainly(const float *logits, int64_t vocab, const Request &request, const Words &words) const;
-    void weigh(const float *logits, int64_t vocab, const Request &request, Emitted emitted);
-    void temper(double best, double temperature);
+    void weigh(const float *logits, const Request &request, Emitted emitted);
+    template <class Number> void temper(const Number *from, double top, double temperature);
     void filter(const Request &request);
 
     const Kernels &kernels_;

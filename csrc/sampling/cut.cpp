@@ -24,6 +24,15 @@ class Nucleus {
     double total_, top_p_, before_ = 0.0;
 };
 
+double peak_of(const double *score) { // of a whole block, in columns, which compilers turn into vectors
+    constexpr int COLUMNS = 8;
+    double most[COLUMNS];
+    std::copy_n(score, COLUMNS, most);
+    for (int64_t row = COLUMNS; row < BLOCK; row += COLUMNS)
+        for (int i = 0; i < COLUMNS; ++i) most[i] = score[row + i] > most[i] ? score[row + i] : most[i];
+    return *std::max_element(most, most + COLUMNS);
+}
+
 bool behind(const Ranked &a, const Ranked &b) { return ahead(b, a); }
 
 } // namespace
@@ -35,7 +44,7 @@ Ranked Ranking::last_kept(const Kernels &kernels, const Request &request, const 
     const bool has_top_p = request.top_p < 1.0;
     if (request.top_k > 0 && request.top_k < count) {
         collect_best(request.top_k);
-        last = has_top_p ? last_of_sorted(request.top_p) : *std::max_element(entry_.begin(), entry_.end(), ahead);
+        last = has_top_p ? last_of_best(request.top_p) : entry_.back();
     } else if (has_top_p) {
         last = last_of_all(kernels.sum_exp(score, count), request.top_p);
     }
@@ -45,8 +54,9 @@ Ranked Ranking::last_kept(const Kernels &kernels, const Request &request, const 
 
 void Ranking::find_peaks() {
     peak_.clear();
-    for (int64_t begin = 0; begin < count_; begin += BLOCK)
-        peak_.push_back(*std::max_element(score_ + begin, score_ + std::min(begin + BLOCK, count_)));
+    int64_t begin = 0;
+    for (; begin + BLOCK <= count_; begin += BLOCK) peak_.push_back(peak_of(score_ + begin));
+    if (begin < count_) peak_.push_back(*std::max_element(score_ + begin, score_ + count_));
 }
 
 void Ranking::collect(double low, double below) {
@@ -59,7 +69,8 @@ void Ranking::collect(double low, double below) {
     }
 }
 
-// The `count` best. As many blocks have a peak no lower than the count-th peak, so none of the best is below it.
+// The `count` best, the last of them at the end. As many blocks have a peak no lower than the count-th highest peak, so
+// none of the best is below that.
 void Ranking::collect_best(int64_t count) {
     find_peaks();
     double low = EVERYTHING;
@@ -75,7 +86,7 @@ void Ranking::collect_best(int64_t count) {
 }
 
 // top-p among what top-k has left in `entry_`.
-Ranked Ranking::last_of_sorted(double top_p) {
+Ranked Ranking::last_of_best(double top_p) {
     std::sort(entry_.begin(), entry_.end(), ahead);
     double total = 0.0;
     for (const Ranked &entry : entry_) total += std::exp(entry.score);

@@ -15,7 +15,6 @@ struct Ranked {
 };
 
 inline bool ahead(const Ranked &a, const Ranked &b) { return a.score > b.score || (a.score == b.score && a.id < b.id); }
-inline bool stays(const Ranked &entry, const Ranked &last) { return !ahead(last, entry); }
 
 class Ranking {
   public:
@@ -26,7 +25,7 @@ class Ranking {
     void find_peaks();
     void collect(double low, double below); // entries with low <= score < below; all that are left with low = -inf
     void collect_best(int64_t count);
-    Ranked last_of_sorted(double top_p);
+    Ranked last_of_best(double top_p);
     Ranked last_of_all(double total, double top_p);
 
     const double *score_ = nullptr;
