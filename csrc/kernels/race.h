@@ -100,7 +100,8 @@ OUTRIDER_INLINE F noise_bound(const Field &field, int64_t token) {
 static int64_t contender(const Field &field, int64_t from, float bar) {
     uint32_t wanted = ~0u << from % LANES;
     for (int64_t token = from - from % LANES; token < field.count; token += LANES, wanted = ~0u) {
-        const F score = (load_up_to(field.value + token, field.count - token) - splat(field.best)) * splat(field.shrink);
+        const F value = load_up_to(field.value + token, field.count - token);
+        const F score = (value - splat(field.best)) * splat(field.shrink);
         if (!lane_bits(less(splat(bar - MOST_NOISE), score))) continue;
         const uint32_t found = lane_bits(less(splat(bar), score + noise_bound(field, token))) & wanted;
         if (found) return token + __builtin_ctz(found);
