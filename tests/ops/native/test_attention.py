@@ -121,9 +121,9 @@ def test_any_order_of_a_tree(shape: Shape, length: int, parent: list[int], seed:
     assert same_bits(attended(BEST, story.renumbered(order)), attended(BEST, story)[order])
 
 
-@pytest.mark.parametrize("length", [60, 1000])
-def test_prompt_chunks_of_any_size(kernels: RowKernels, length: int) -> None:
-    story = random_sequence(Shape(6, 2, 32), length, chain(70), seed=length)
+@pytest.mark.parametrize(("length", "window"), [(60, 0), (1000, 0), (2290, 1150)])
+def test_prompt_chunks_of_any_size(kernels: RowKernels, length: int, window: int) -> None:
+    story = random_sequence(Shape(6, 2, 32, window=window), length, chain(70), seed=length)
     whole = attended(kernels, story)
     for size in (1, 7, 64):
         for begin in range(0, 70, size):
