@@ -29,18 +29,28 @@ template <int R> struct Rows {
     float lift[R][MAX_GROUPS];    // affine: sum of the group's inputs, to be multiplied by its minimum
 };
 
+// What a row's sums of q say about `groups` groups of weights. Nearly always a whole block's, hence a constant.
+template <class S>
+OUTRIDER_INLINE void take_sums(const int32_t *sum, const float *scale, int offset, int groups, int32_t *start,
+                               float *lift) {
+    for (int g = 0; g < groups; ++g) {
+        const int32_t total = S::SUMS == 2 ? sum[2 * g] + sum[2 * g + 1] : sum[g];
+        if (S::AFFINE) lift[g] = scale[S::SUMS == 2 ? g : g / 2] * (float)total;
+        else start[g] = -offset * total;
+    }
+}
+
 template <class S, int R>
 OUTRIDER_INLINE void take_rows(const LinearCall &call, const Weights &w, int row, Rows<R> &x) {
+    constexpr int WHOLE = BLOCK_INPUTS / S::GROUP;
     for (int m = 0; m < R; ++m) {
-        const int64_t at = (int64_t)(row + m) * call.matrix->inputs + w.first_input;
+        const uint64_t at = (uint64_t)(row + m) * (uint64_t)call.matrix->inputs + (uint64_t)w.first_input;
         const int32_t *sum = call.x.sum + at / 16;
         x.q[m] = call.x.q + at;
         x.scale[m] = call.x.scale + at / 32;
-        for (int g = 0; g < w.num_inputs / S::GROUP; ++g) {
-            const int32_t total = S::SUMS == 2 ? sum[2 * g] + sum[2 * g + 1] : sum[g];
-            if (S::AFFINE) x.lift[m][g] = x.scale[m][g / (2 / S::SUMS)] * (float)total;
-            else x.start[m][g] = -w.offset * total;
-        }
+        const int groups = w.num_inputs / S::GROUP;
+        if (groups == WHOLE) take_sums<S>(sum, x.scale[m], w.offset, WHOLE, x.start[m], x.lift[m]);
+        else take_sums<S>(sum, x.scale[m], w.offset, groups, x.start[m], x.lift[m]);
     }
 }
 
@@ -57,7 +67,7 @@ template <class S, int R> OUTRIDER_INLINE void multiply_group(const Weights &w, 
         }
     }
     const F scale = load(w.scale[g]);
-    for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][g / (2 / S::SUMS)]), f[m]);
+    for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][S::SUMS == 2 ? g : g / 2]), f[m]);
     if (!S::AFFINE) return;
     const F minimum = load(w.minimum[g]);
     for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from outrider.errors import CheckpointError, NativeLibraryError
+from outrider.ops.native.arena import Arena
 from outrider.ops.native.library import Library
 
 TILE_ROWS = 16
 INPUT_STEP = 32  # a packed matrix has a multiple of so many inputs
-ALIGNMENT = 64
 _RANGES_PER_THREAD = 8  # so that a thread that was interrupted does not hold up the end
 
 
@@ -128,6 +128,7 @@ class MatrixFunctions:
     """csrc/api/linear.cpp. All of it releases the GIL."""
 
     def __init__(self, library: Library) -> None:
+        self._arena = Arena()
         pointer, i32, i64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
         self._bytes = library.function("outrider_matrix_bytes", [i32, i32, i32], i64)
         self._pack = library.function("outrider_matrix_pack", [i32, i32, pointer, i64, *[i32] * 4, pointer])
@@ -147,7 +148,9 @@ class MatrixFunctions:
         if source.type not in SOURCE_TYPES:
             raise CheckpointError(f"rows of type {source.type} cannot be packed; use the reference ops for this model")
         rows, wanted = len(source.data), SOURCE_TYPES[source.type].kind if kind is None else kind
-        packed = PackedMatrix(wanted, rows, source.inputs, _aligned(self._bytes(wanted, rows, source.inputs)))
+        num_bytes = self._bytes(wanted, rows, source.inputs)
+        _check(num_bytes, f"{rows} rows of {source.inputs} values cannot be packed")
+        packed = PackedMatrix(wanted, rows, source.inputs, self._arena.take(num_bytes))
         ranges = _ranges(-(-rows // TILE_ROWS), threads * _RANGES_PER_THREAD)
         with ThreadPoolExecutor(threads) as pool:
             for code in pool.map(lambda tiles: self._pack_tiles(source, packed, tiles), ranges):
@@ -190,13 +193,6 @@ class MatrixFunctions:
 def _check(code: int, what: str) -> None:
     if code < 0:
         raise NativeLibraryError(f"{what} (native error {code})")
-
-
-def _aligned(num_bytes: int) -> Tensor:
-    _check(num_bytes, "a matrix of this shape cannot be packed")
-    whole = torch.empty(num_bytes + ALIGNMENT, dtype=torch.uint8)
-    begin = -whole.data_ptr() % ALIGNMENT
-    return whole[begin : begin + num_bytes]
 
 
 def _ranges(count: int, parts: int) -> list[range]:
