@@ -43,13 +43,13 @@ def load_weights(checkpoint: Checkpoint, library: Library, rounding: str = EXACT
     known = (EXACT, *ROUNDED)
     if rounding not in known:
         raise ConfigError(f"unknown weights '{rounding}'{suggestion(rounding, known)}; known: {', '.join(known)}")
-    matrices, vectors = {}, {}
+    matrices, vectors, functions = {}, {}, MatrixFunctions(library)
     for name in checkpoint.names:
         if "norm" in name or name.endswith(".bias"):
             values = checkpoint.tensor(name, _FLOAT32)
             vectors[name] = (values + checkpoint.spec.norm_offset if "norm" in name else values).contiguous()
         else:
-            matrices[name] = _matrix(checkpoint, MatrixFunctions(library), name, rounding)
+            matrices[name] = _matrix(checkpoint, functions, name, rounding)
     return Weights(matrices, vectors)
 
 
