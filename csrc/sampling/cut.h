@@ -22,16 +22,21 @@ class Ranking {
     Ranked last_kept(const Kernels &kernels, const Request &request, const double *score, int64_t count);
 
   private:
+    struct Entry {
+        uint32_t key, id; // the key rises as the float32 score falls
+    };
     void find_peaks();
-    void collect(double low, double below); // entries with low <= score < below; all that are left with low = -inf
-    void collect_best(int64_t count);
-    Ranked last_of_best(double top_p);
+    void rank(double low, double below); // the entries with low <= score < below, in order
+    void sort_by_key();
+    void settle(size_t begin, size_t end); // entries that only float32 holds for equals
+    Ranked last_of_best(int64_t top_k, double top_p);
     Ranked last_of_all(double total, double top_p);
+    Ranked at(size_t place) const { return {score_[entry_[place].id], entry_[place].id}; }
 
     const double *score_ = nullptr;
     int64_t count_ = 0;
     std::vector<double> peak_, sorted_peak_; // the best score of each block of ids
-    std::vector<Ranked> entry_;
+    std::vector<Entry> entry_, sorted_;
 };
 
 } // namespace outrider
