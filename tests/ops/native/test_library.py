@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from outrider.ops.native.library import Library
 @pytest.fixture
 def native() -> Library:
     found = library.load()
-    if found is None:
+    if found is None and not os.environ.get("CI"):
         pytest.skip("no native library was built here")
+    assert found, "there must be a native library in continuous integration"
     return found
 
 
