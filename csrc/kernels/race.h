@@ -135,8 +135,9 @@ OUTRIDER_INLINE f64p exp_part(f64p x) {
 OUTRIDER_INLINE D load_doubles(const double *from, int64_t count) { // the other lanes are -inf
     double lane[DOUBLES];
     for (int i = 0; i < DOUBLES; ++i) lane[i] = i < count ? from[i] : -INFINITY;
+    const double *whole = count >= DOUBLES ? from : lane;
     D r;
-    std::memcpy(&r, count >= DOUBLES ? from : lane, sizeof r);
+    OUTRIDER_PARTS(std::memcpy(&r.part[p], whole + p * (PART_LANES / 2), REGISTER_BYTES))
     return r;
 }
 

@@ -70,16 +70,20 @@ OUTRIDER_INLINE F zero() {
 }
 OUTRIDER_INLINE F load(const float *from) {
     F r;
-    std::memcpy(&r, from, sizeof r);
+    OUTRIDER_PARTS(std::memcpy(&r.part[p], from + p * PART_LANES, REGISTER_BYTES)) // whole, GCC goes through the stack
     return r;
 }
 OUTRIDER_INLINE I load_int(const int32_t *from) {
     I r;
-    std::memcpy(&r, from, sizeof r);
+    OUTRIDER_PARTS(std::memcpy(&r.part[p], from + p * PART_LANES, REGISTER_BYTES))
     return r;
 }
-OUTRIDER_INLINE void store(float *to, F x) { std::memcpy(to, &x, sizeof x); }
-OUTRIDER_INLINE void store_int(int32_t *to, I x) { std::memcpy(to, &x, sizeof x); }
+OUTRIDER_INLINE void store(float *to, F x) {
+    OUTRIDER_PARTS(std::memcpy(to + p * PART_LANES, &x.part[p], REGISTER_BYTES))
+}
+OUTRIDER_INLINE void store_int(int32_t *to, I x) {
+    OUTRIDER_PARTS(std::memcpy(to + p * PART_LANES, &x.part[p], REGISTER_BYTES))
+}
 OUTRIDER_INLINE F load_first(const float *from, int count) { // the other lanes are zero
     float lane[LANES] = {};
     for (int i = 0; i < count; ++i) lane[i] = from[i];
@@ -148,12 +152,12 @@ OUTRIDER_INLINE F min(F a, F b) { return select(less(b, a), b, a); }
 
 OUTRIDER_INLINE I as_int(F a) {
     I r;
-    std::memcpy(&r, &a, sizeof r);
+    OUTRIDER_PARTS(r.part[p] = (i32p)a.part[p])
     return r;
 }
 OUTRIDER_INLINE F as_float(I a) {
     F r;
-    std::memcpy(&r, &a, sizeof r);
+    OUTRIDER_PARTS(r.part[p] = (f32p)a.part[p])
     return r;
 }
 OUTRIDER_INLINE F abs(F a) { return as_float(as_int(a) & splat_int(0x7fffffff)); }
@@ -277,37 +281,45 @@ OUTRIDER_INLINE F load_bfloat(const uint16_t *from) {
     return as_float(load_int(wide));
 }
 
-// ---- across lanes: always the same tree -----------------------------------------------------------------------------
+// ---- across lanes: always the same tree, lane i with lane i + 8, then + 4, + 2, + 1 ---------------------------------
 
-OUTRIDER_INLINE float sum(F x) {
-    float lane[LANES];
-    store(lane, x);
-    for (int step = LANES / 2; step; step /= 2)
-        for (int i = 0; i < step; ++i) lane[i] += lane[i + step];
-    return lane[0];
-}
-OUTRIDER_INLINE float largest(F x) {
-    float lane[LANES];
-    store(lane, x);
-    float best = lane[0];
-    for (int i = 1; i < LANES; ++i) best = lane[i] > best ? lane[i] : best;
-    return best;
-}
-
-OUTRIDER_INLINE uint32_t lane_bits(I mask) { // bit i: lane i of a mask is set
-    uint32_t bits = 0;
-#if defined(__AVX512DQ__)
-    bits = _mm512_movepi32_mask((__m512i)mask.part[0]);
+#if defined(__AVX512F__)
+#define OUTRIDER_CROSSED(s) 0 ^ s, 1 ^ s, 2 ^ s, 3 ^ s, 4 ^ s, 5 ^ s, 6 ^ s, 7 ^ s, 8 ^ s, 9 ^ s, 10 ^ s, 11 ^ s,        \
+                            12 ^ s, 13 ^ s, 14 ^ s, 15 ^ s
 #elif defined(__AVX2__)
-    OUTRIDER_PARTS(bits |= (uint32_t)_mm256_movemask_ps((__m256)mask.part[p]) << p * PART_LANES)
-#elif defined(__SSE2__)
-    OUTRIDER_PARTS(bits |= (uint32_t)__builtin_ia32_movmskps((f32p)mask.part[p]) << p * PART_LANES)
+#define OUTRIDER_CROSSED(s) 0 ^ s, 1 ^ s, 2 ^ s, 3 ^ s, 4 ^ s, 5 ^ s, 6 ^ s, 7 ^ s
 #else
-    int32_t lane[LANES];
-    store_int(lane, mask);
-    for (int i = 0; i < LANES; ++i) bits |= (uint32_t)(lane[i] & 1) << i;
+#define OUTRIDER_CROSSED(s) 0 ^ s, 1 ^ s, 2 ^ s, 3 ^ s
 #endif
-    return bits;
+
+// Lane i of the result is lane i ^ STEP of x.
+template <int STEP, class PART> OUTRIDER_INLINE PART crossed(PART x) {
+    if constexpr (STEP >= PART_LANES)
+        return x;
+    else
+#if defined(__clang__)
+        return __builtin_shufflevector(x, x, OUTRIDER_CROSSED(STEP));
+#else
+        return __builtin_shuffle(x, i32p{OUTRIDER_CROSSED(STEP)});
+#endif
 }
+
+// `combine` is an expression of two parts, a and b.
+#define OUTRIDER_ACROSS(name, lanes, part_type, scalar, combine)                                                       \
+    OUTRIDER_INLINE part_type name##_parts(part_type a, part_type b) { return combine; }                               \
+    OUTRIDER_INLINE scalar name(lanes x) {                                                                             \
+        for (int half = PARTS / 2; half; half /= 2)                                                                    \
+            for (int p = 0; p < half; ++p) x.part[p] = name##_parts(x.part[p], x.part[p + half]);                      \
+        part_type r = x.part[0];                                                                                       \
+        if (PART_LANES > 8) r = name##_parts(r, crossed<8>(r));                                                        \
+        if (PART_LANES > 4) r = name##_parts(r, crossed<4>(r));                                                        \
+        r = name##_parts(r, crossed<2>(r));                                                                            \
+        return name##_parts(r, crossed<1>(r))[0];                                                                      \
+    }
+OUTRIDER_ACROSS(sum, F, f32p, float, a + b)
+OUTRIDER_ACROSS(sum_int, I, i32p, int32_t, a + b)
+OUTRIDER_ACROSS(largest, F, f32p, float, a < b ? b : a)
+OUTRIDER_ACROSS(largest_int, I, i32p, int32_t, a < b ? b : a)
+#undef OUTRIDER_ACROSS
 
 } // namespace outrider::OUTRIDER_ISA
