@@ -29,19 +29,6 @@ OUTRIDER_INLINE I smaller(I a, I b) {
     OUTRIDER_PARTS(r.part[p] = b.part[p] < a.part[p] ? b.part[p] : a.part[p])
     return r;
 }
-OUTRIDER_INLINE int32_t largest_int(I x) {
-    int32_t lane[LANES];
-    store_int(lane, x);
-    for (int step = LANES / 2; step; step /= 2)
-        for (int i = 0; i < step; ++i) lane[i] = lane[i] < lane[i + step] ? lane[i + step] : lane[i];
-    return lane[0];
-}
-OUTRIDER_INLINE int32_t sum_int(I x) {
-    int32_t lane[LANES], total = 0;
-    store_int(lane, x);
-    for (int i = 0; i < LANES; ++i) total += lane[i];
-    return total;
-}
 OUTRIDER_INLINE void store_bytes(int8_t *to, I x) {
     typedef int8_t bytes __attribute__((vector_size(PART_LANES)));
     OUTRIDER_PARTS(bytes narrow = __builtin_convertvector(x.part[p], bytes);
@@ -143,8 +130,10 @@ OUTRIDER_INLINE void rotate_head(const float *x, const float *cos, const float *
 
 OUTRIDER_INLINE void write_key(const float *k, const float *cos, const float *sin, int32_t size, uint16_t *column) {
     float turned[MAX_HEAD_SIZE];
+    uint16_t half[MAX_HEAD_SIZE];
     rotate_head(k, cos, sin, size / 2, turned);
-    for (int32_t i = 0; i < size; ++i) column[i * LANES] = float_to_half(turned[i]);
+    for (int32_t i = 0; i < size; i += LANES) store_half(half + i, load(turned + i));
+    for (int32_t i = 0; i < size; ++i) column[i * LANES] = half[i];
 }
 
 static void rotate(const RotateCall &call, int32_t row_begin, int32_t row_end) {
