@@ -322,4 +322,20 @@ OUTRIDER_ACROSS(largest, F, f32p, float, a < b ? b : a)
 OUTRIDER_ACROSS(largest_int, I, i32p, int32_t, a < b ? b : a)
 #undef OUTRIDER_ACROSS
 
+OUTRIDER_INLINE uint32_t lane_bits(I mask) { // bit i: lane i of a mask is set
+    uint32_t bits = 0;
+#if defined(__AVX512DQ__)
+    bits = _mm512_movepi32_mask((__m512i)mask.part[0]);
+#elif defined(__AVX2__)
+    OUTRIDER_PARTS(bits |= (uint32_t)_mm256_movemask_ps((__m256)mask.part[p]) << p * PART_LANES)
+#elif defined(__SSE2__)
+    OUTRIDER_PARTS(bits |= (uint32_t)__builtin_ia32_movmskps((f32p)mask.part[p]) << p * PART_LANES)
+#else
+    int32_t lane[LANES];
+    store_int(lane, mask);
+    for (int i = 0; i < LANES; ++i) bits |= (uint32_t)(lane[i] & 1) << i;
+#endif
+    return bits;
+}
+
 } // namespace outrider::OUTRIDER_ISA
