@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from native_rows import native_library
@@ -24,8 +24,8 @@ from stub_target import StubTarget, build, verdict
 native_library()  # skips where none was built
 NGRAMS = ("ngram_hash:entries=4096", "ngram_hash:entries=16;floor=0", "ngram_hash:entries=1024;sizes=5/2/1;min=3;max=9")
 SUFFIXES = ("suffix", "suffix:floor=0;past=300", "suffix:floor=0.1;past=60;factor=0.7;offset=1.5;max=64;cheap=0",
-            "suffix:min_match=3;past=0;floor=0.05")
-SCOPES = ("", "", "anna", "bo")
+            "suffix:min_match=3;past=0;floor=0.05", "suffix:floor=0.01;past=2000;factor=0.5;offset=0;max=64")
+SCOPES = (("",), ("", "anna", "bo"), tuple("abcdefghijkl"))  # one, some, more than are remembered
 
 
 @dataclass
@@ -84,21 +84,23 @@ class Story:
 
     def __init__(self, pair: Pair, seed: int) -> None:
         self.pair, self.rng = pair, random.Random(seed)
-        self.text = Text(self.rng, pair.vocab_size, self.rng.choice([0.3, 0.8, 0.95]))
+        self.text = Text(self.rng, pair.vocab_size, self.rng.choice([0.3, 0.8, 0.95, 0.995]))
+        self.scopes = self.rng.choice(SCOPES)
+        self.turns = [self.begin, self.gain, self.gain, self.fork, self.end, self.freeze,
+                      *[self.draft] * self.rng.choice([1, 3])]
         self.states: list[tuple[Any, Any]] = []
         self.trees: dict[int, DraftTree] = {}
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
-            self.rng.choice([self.begin, self.gain, self.gain, self.draft, self.draft, self.draft, self.fork, self.end,
-                             self.freeze])()
+            self.rng.choice(self.turns)()
             for drafter, number in zip(self.pair.both, (0, 1), strict=True):
                 drafter.check_integrity([state[number] for state in self.states])
         assert self.pair.same_memory()
 
     def begin(self) -> None:
         prediction = tuple(self.text.next(self.rng.choice([0, 0, 1, 30])))
-        context = SequenceContext(self.text.next(1)[0], prediction=prediction, scope=self.rng.choice(SCOPES))
+        context = SequenceContext(self.text.next(1)[0], prediction=prediction, scope=self.rng.choice(self.scopes))
         self.states.append(tuple(drafter.start(context) for drafter in self.pair.both))  # type: ignore[arg-type]
 
     def gain(self) -> None:
@@ -146,6 +148,28 @@ class Story:
             drafter.memory.frozen = frozen
 
 
+def _answered(pair: Pair, tokens: list[int], scope: str = "") -> None:
+    """A sequence that has put out `tokens` ends."""
+    for drafter in pair.both:
+        state = drafter.start(SequenceContext(0, scope=scope))
+        drafter.observe(state, Commit(tokens, verdict=Verdict(tuple(range(len(tokens) - 1)), tokens[-1])))
+        drafter.finish(state)
+
+
+def _started(pair: Pair, tokens: list[int], scope: str = "") -> tuple[Any, Any]:
+    states = tuple(drafter.start(SequenceContext(tokens[0], scope=scope)) for drafter in pair.both)
+    for drafter, state in zip(pair.both, states, strict=True):
+        drafter.observe(state, Commit(tokens[1:]))
+    return states  # type: ignore[return-value]
+
+
+def _drafted(pair: Pair, states: tuple[Any, Any]) -> DraftTree:
+    """What both draft."""
+    found, right = (drafter.draft(state, Budget(64, 64)) for drafter, state in zip(pair.both, states, strict=True))
+    assert _content(found) == _content(right)
+    return found
+
+
 def _path(tree: DraftTree, rng: random.Random) -> list[int]:
     """The tokens of a random path from the anchor."""
     return [tree.token_N[node] for node in tree.path_to(rng.randrange(ANCHOR, len(tree)))]
@@ -156,9 +180,10 @@ def _content(tree: DraftTree) -> tuple[list[int], list[int], list[float]]:
 
 
 @pytest.mark.parametrize("spec", NGRAMS + SUFFIXES)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**9), vocab_size=st.sampled_from([3, 40, 1000, 2**18 + 1]))
 def test_sequences_go_as_with_the_twin(spec: str, seed: int, vocab_size: int) -> None:
-    Story(Pair(spec, vocab_size), seed).run(60)
+    Story(Pair(spec, vocab_size), seed).run(80)
 
 
 @pytest.mark.parametrize("spec", ["ngram_hash", "suffix:floor=0.02;max=64"])
@@ -176,6 +201,41 @@ def test_long_texts_go_as_with_the_twin(spec: str) -> None:
     for _ in range(20):
         story.end()
         story.draft()
+    assert pair.same_memory()
+
+
+def test_past_outputs_that_come_while_a_sequence_runs_are_searched_for_its_last_tokens() -> None:
+    pair = Pair("suffix:floor=0;factor=0.5;offset=0;max=64", 1000)
+    output = list(range(100, 400))
+    running = _started(pair, [7, *output[:100]])
+    _answered(pair, output)
+    assert len(_drafted(pair, running)) == 32  # half of what was walked
+
+
+@given(seed=st.integers(0, 10**9))
+def test_past_outputs_may_grow_behind_a_running_sequence(seed: int) -> None:
+    """They split states that it stands in; when it gains tokens or drafts next, it has to notice."""
+    rng = random.Random(seed)
+    pair = Pair("suffix:floor=0;past=5000", 3)
+    _answered(pair, rng.choices(range(3), k=8))
+    running = _started(pair, rng.choices(range(3), k=4))
+    _drafted(pair, running)
+    for _ in range(30):
+        _answered(pair, rng.choices(range(3), k=rng.randint(1, 8)))
+        gained = Commit(rng.choices(range(3), k=rng.randint(1, 3)))
+        for drafter, state in zip(pair.both, running, strict=True):
+            drafter.observe(state, gained)
+        if rng.random() < 0.2:
+            _drafted(pair, running)
+
+
+def test_the_scopes_unused_for_longest_are_forgotten() -> None:
+    pair = Pair("suffix:floor=0", 1000)
+    for scope in "abcdefghaij":
+        _answered(pair, list(range(ord(scope), ord(scope) + 40)), scope)
+    known = [scope for scope in "abcdefghij"
+             if len(_drafted(pair, _started(pair, list(range(ord(scope), ord(scope) + 5)), scope)))]
+    assert known == list("adefghij")
     assert pair.same_memory()
 
 
