@@ -32,7 +32,7 @@ OUTRIDER_INLINE F exp(F x) {
 // Relative error below 3e-7. Near 0 the odd Taylor series up to x^15 (1 - 2 / (exp(2x) + 1) would cancel), else that.
 OUTRIDER_INLINE F tanh(F x) {
     F size = abs(x), square = x * x;
-    F p = splat(-929569.0f / 638512875);
+    F p = splat(-929569.0f / 638512875.0f);
     p = fma(p, square, splat(21844.0f / 6081075));
     p = fma(p, square, splat(-1382.0f / 155925));
     p = fma(p, square, splat(62.0f / 2835));

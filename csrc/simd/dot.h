@@ -82,15 +82,24 @@ OUTRIDER_INLINE i32p dot_part(i32p c, u8p w, int32_t x) { // single products fit
 constexpr bool BYTES_ARE_SIGNED = true;
 typedef int8_t i8p __attribute__((vector_size(16)));
 typedef int16_t i16p __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define OUTRIDER_PICK(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define OUTRIDER_PICK(mask, a, b, ...) __builtin_shuffle(a, b, mask{__VA_ARGS__})
+#endif
 OUTRIDER_INLINE i32p pair_sums(i16p products) { // of neighbours: low half and high half of each 32 bits
     return (((i32p)products << 16) >> 16) + ((i32p)products >> 16);
 }
-OUTRIDER_INLINE i16p low_wide(i8p x) { return (i16p)__builtin_shuffle(i8p{}, x, i8p{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}) >> 8; }
-OUTRIDER_INLINE i16p high_wide(i8p x) { return (i16p)__builtin_shuffle(i8p{}, x, i8p{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31}) >> 8; }
+OUTRIDER_INLINE i16p low_wide(i8p x) {
+    return (i16p)OUTRIDER_PICK(i8p, i8p{}, x, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23) >> 8;
+}
+OUTRIDER_INLINE i16p high_wide(i8p x) {
+    return (i16p)OUTRIDER_PICK(i8p, i8p{}, x, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31) >> 8;
+}
 OUTRIDER_INLINE i32p dot_part(i32p c, u8p w, int32_t x) {
     const i16p inputs = low_wide((i8p)(i32p{} + x));
     const i32p low = pair_sums(low_wide((i8p)w) * inputs), high = pair_sums(high_wide((i8p)w) * inputs);
-    return c + __builtin_shuffle(low, high, i32p{0, 2, 4, 6}) + __builtin_shuffle(low, high, i32p{1, 3, 5, 7});
+    return c + OUTRIDER_PICK(i32p, low, high, 0, 2, 4, 6) + OUTRIDER_PICK(i32p, low, high, 1, 3, 5, 7);
 }
 
 #endif
