@@ -8,6 +8,7 @@ namespace outrider {
 namespace {
 
 constexpr int64_t ALIGNMENT = 64;
+constexpr int FREELY = -1; // touched by whatever thread comes along, instead of a value by rows
 
 int64_t bytes_of(const Value &value) {
     const int64_t width = value.width;
@@ -20,16 +21,24 @@ bool is_by_rows(Code code) {
     return code != Code::LINEAR && code != Code::ATTEND && code != Code::PICK;
 }
 
-// What has happened to a place since the last barrier.
-struct Touched {
-    bool written_by_rows = false, written_freely = false, read_by_rows = false, read_freely = false;
+// What has happened to a place since the last barrier. Who divides by rows may follow who did so with the same value:
+// a thread finds its own rows. Another value in the same slot has its rows elsewhere, and counts as divided freely.
+class Touched {
+  public:
+    bool is_safe_to_read(int value) const { return !written_ || (value >= 0 && value == rows_of_); }
+    bool is_safe_to_write(int value) const { return (!written_ && !read_) || (value >= 0 && value == rows_of_); }
+    void read(int value) { touch(read_, value); }
+    void write(int value) { touch(written_, value); }
 
-    bool is_safe_to_read(bool by_rows) const { return !written_freely && (by_rows || !written_by_rows); }
-    bool is_safe_to_write(bool by_rows) const {
-        return is_safe_to_read(by_rows) && !read_freely && (by_rows || !read_by_rows);
+  private:
+    void touch(bool &how, int value) {
+        rows_of_ = !read_ && !written_ ? value : value == rows_of_ ? value : NOBODY;
+        how = true;
     }
-    void read(bool by_rows) { (by_rows ? read_by_rows : read_freely) = true; }
-    void write(bool by_rows) { (by_rows ? written_by_rows : written_freely) = true; }
+
+    static constexpr int NOBODY = -2;
+    bool read_ = false, written_ = false;
+    int rows_of_ = NOBODY; // the value that all touches so far have had, dividing it by rows
 };
 
 } // namespace
@@ -60,8 +69,8 @@ void Program::check() const {
     }
 }
 
-// Rows of T and rows that want logits are divided differently, so that the two count as free to each other: PICK, which
-// leads from one to the other, is the only instruction that touches both.
+// Rows of T and rows that want logits are divided differently, but no value has both: PICK, which leads from one to the
+// other, reads freely.
 void Program::place_barriers() {
     const int pages = 0, outside = 1, slots = 4; // places: the cache, three outside buffers, the slots
     std::vector<Touched> touched(slots + slots_.size());
@@ -71,18 +80,19 @@ void Program::place_barriers() {
     for (size_t i = 0; i < instructions_.size(); ++i) {
         const Instruction &one = instructions_[i];
         const bool by_rows = is_by_rows(one.code);
-        bool safe = one.out < 0 || touched[place(one.out)].is_safe_to_write(by_rows);
+        const auto as = [&](int value) { return by_rows ? value : FREELY; };
+        bool safe = one.out < 0 || touched[place(one.out)].is_safe_to_write(as(one.out));
         for (int value : one.in)
-            if (value >= 0) safe = safe && touched[place(value)].is_safe_to_read(by_rows);
-        if (one.code == Code::ATTEND) safe = safe && touched[pages].is_safe_to_read(false);
-        if (one.code == Code::ROTATE) safe = safe && touched[pages].is_safe_to_write(true);
+            if (value >= 0) safe = safe && touched[place(value)].is_safe_to_read(as(value));
+        if (one.code == Code::ATTEND) safe = safe && touched[pages].is_safe_to_read(FREELY);
+        if (one.code == Code::ROTATE) safe = safe && touched[pages].is_safe_to_write(FREELY);
         if (!safe) touched.assign(touched.size(), Touched());
         barrier_before_[i] = !safe;
         for (int value : one.in)
-            if (value >= 0) touched[place(value)].read(by_rows);
-        if (one.out >= 0) touched[place(one.out)].write(by_rows);
-        if (one.code == Code::ATTEND) touched[pages].read(false);
-        if (one.code == Code::ROTATE) touched[pages].write(true);
+            if (value >= 0) touched[place(value)].read(as(value));
+        if (one.out >= 0) touched[place(one.out)].write(as(one.out));
+        if (one.code == Code::ATTEND) touched[pages].read(FREELY);
+        if (one.code == Code::ROTATE) touched[pages].write(FREELY);
     }
 }
 
