@@ -28,12 +28,13 @@ def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
         scale = spread if name in ("embed.weight", "head.weight") else spread * shape[-1] ** -0.5
         return (torch.randn(shape, generator=generator) * scale).to(dtype)
 
-    shapes = _shapes(spec)
+    shapes = shapes_of(spec)
     decoder = load_decoder(spec, draw, dtype, torch.device(device))
     return DecoderTarget(decoder, spec.max_positions, fingerprint=f"tiny-{spec.vocab_size}")
 
 
-def _shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+def shapes_of(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, by canonical name."""
     with torch.device("meta"):
         decoder = Decoder(spec, ReferenceOps())
     return {name: tuple(parameter.shape) for name, parameter in decoder.named_parameters()}
