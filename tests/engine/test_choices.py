@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.ops.native import choose, library
 from outrider.target.decoder import DecoderTarget
+from outrider.target.interface import TargetInfo
 from sampling_values import samplings
 from tiny_engine import VOCAB, ForgerState, forger, generate, target_of
 
@@ -62,7 +64,9 @@ def test_penalties_follow_a_sequence_from_round_to_round(native: Chooser) -> Non
 
 
 def test_the_native_way_is_taken_where_it_exists(native: Chooser, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(chooser_for(torch.device("cpu")), NativeChooser)
-    assert isinstance(chooser_for(torch.device("meta")), ReferenceChooser)
+    exact = TargetInfo(trees=True, rollback=True, taps=True, exact=True)
+    inexact = replace(exact, exact=False)
+    assert isinstance(chooser_for(exact), NativeChooser)
+    assert isinstance(chooser_for(inexact), ReferenceChooser)
     monkeypatch.setattr(library, "load", lambda: None)
-    assert isinstance(chooser_for(torch.device("cpu")), ReferenceChooser)
+    assert isinstance(chooser_for(exact), ReferenceChooser)

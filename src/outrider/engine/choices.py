@@ -18,6 +18,7 @@ from outrider.core.distribution import History, noisy, scores
 from outrider.core.tree import DraftBatch
 from outrider.engine.sequence import Sequence
 from outrider.ops.native import choose, library
+from outrider.target.interface import TargetInfo
 from outrider.verify.match import walk
 
 
@@ -29,9 +30,12 @@ class Chooser(Protocol):
         """`first_row_B` is the logit row of each sequence's anchor; node i of its tree follows at row + 1 + i."""
 
 
-def chooser_for(device: torch.device) -> Chooser:
-    """The fastest there is for logits on `device`. Raises: NativeLibraryError if the library is not of this version."""
-    found = library.load() if device.type == "cpu" else None
+def chooser_for(info: TargetInfo) -> Chooser:
+    """Native for an exact target, whose bits would be worth nothing to a choice that depends on place and shape.
+
+    Raises: NativeLibraryError if the library is not of this version.
+    """
+    found = library.load() if info.exact else None
     return ReferenceChooser() if found is None else NativeChooser(choose.Chooser(found))
 
 

@@ -49,7 +49,7 @@ class Engine:
     def __init__(self, target: Target, drafter: Drafter[Any], tokenizer: Tokenizer | None = None,
                  config: EngineConfig | None = None, chooser: Chooser | None = None) -> None:
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
-        self.chooser = chooser or chooser_for(target.device)
+        self.chooser = chooser or chooser_for(target.info)
         self.config = config or EngineConfig()
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context))
