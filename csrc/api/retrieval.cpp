@@ -1,9 +1,10 @@
-// The retrieval drafters `ngram_hash` and `suffix`: what they know, their sequences, and rounds over many of these.
+// The retrieval drafters `ngram_hash`, `prompt_lookup` and `suffix`: what they know, their sequences, and rounds over many of these.
 //
 // Handles are pointers that `…_new`, `…_start` and `…_fork` make (null where memory ran out) and `…_free` and `…_end`
 // give back. A round is two calls: propose for all sequences, ingest for all commits. One thread at a time a handle.
 #include "api.h"
 
+#include "../retrieval/lookups.h"
 #include "../retrieval/ngrams.h"
 #include "../retrieval/suffixes.h"
 
@@ -88,6 +89,44 @@ OUTRIDER_API int32_t outrider_ngrams_ingest(Ngrams *ngrams, const Gain *gains, i
 
 OUTRIDER_API int32_t outrider_ngrams_propose(Ngrams *ngrams, const Ask *asks, int64_t num_asks, const Reply *reply) {
     return propose(*ngrams, asks, num_asks, *reply);
+}
+
+// ---- prompt_lookup --------------------------------------------------------------------------------------------------
+
+OUTRIDER_API Lookups *outrider_lookups_new(const LookupSettings *settings) {
+    return made([&] { return new Lookups(*settings); });
+}
+
+OUTRIDER_API void outrider_lookups_free(Lookups *lookups) { delete lookups; }
+
+// Scopes are for what sequences share, which is nothing here.
+OUTRIDER_API LookupSequence *outrider_lookups_start(const Lookups *lookups, int32_t token, const int32_t *prediction,
+                                                    int64_t num_prediction, const char *, int64_t) {
+    return made([&] {
+        auto sequence = std::make_unique<LookupSequence>(lookups->levels()[0].size);
+        sequence->expected.extend(prediction, num_prediction, lookups->levels());
+        sequence->text.extend(&token, 1, lookups->levels());
+        return sequence.release();
+    });
+}
+
+OUTRIDER_API LookupSequence *outrider_lookups_fork(const LookupSequence *sequence) {
+    return made([&] { return new LookupSequence(*sequence); });
+}
+
+OUTRIDER_API void outrider_lookups_end(LookupSequence *sequence) { delete sequence; }
+
+OUTRIDER_API int32_t outrider_lookups_ingest(const Lookups *lookups, const Gain *gains, int64_t num_gains,
+                                             const int32_t *tokens) {
+    return guarded([&] {
+        for (int64_t i = 0; i < num_gains; tokens += gains[i++].count)
+            static_cast<LookupSequence *>(gains[i].sequence)->text.extend(tokens, gains[i].count, lookups->levels());
+    });
+}
+
+OUTRIDER_API int32_t outrider_lookups_propose(const Lookups *lookups, const Ask *asks, int64_t num_asks,
+                                              const Reply *reply) {
+    return propose(*lookups, asks, num_asks, *reply);
 }
 
 // ---- suffix ---------------------------------------------------------------------------------------------------------

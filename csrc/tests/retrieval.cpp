@@ -1,6 +1,7 @@
 // Retrieval drafters over a text that copies itself: trees and scores, with sequences that fork, end and are learnt.
 #include "seeded.h"
 
+#include "../retrieval/lookups.h"
 #include "../retrieval/ngrams.h"
 #include "../retrieval/suffixes.h"
 
@@ -64,6 +65,20 @@ template <class Word> void draft_ngrams(int64_t entries_log2, int64_t vocab, Sum
     sums.add("pool", words);
 }
 
+void draft_lookups(int64_t vocab, Sums &sums) {
+    const int64_t sizes[] = {5, 3, 2};
+    const double trust[] = {0.25, 0.5, 0.75, 0.875, 0.9375, 1.0};
+    Lookups lookups({40, 3, 6, sizes, trust});
+    LookupSequence sequence(sizes[0]);
+    const std::vector<int32_t> text = copying_text(63, vocab);
+    sequence.expected.extend(&text[7], 100, lookups.levels());
+    for (int64_t round = 0; round < ROUNDS; ++round) {
+        sequence.text.extend(&text[(size_t)round * 13], 1 + round % 13, lookups.levels());
+        LookupSequence fork = sequence;
+        draft("lookups", lookups, fork, round, sums);
+    }
+}
+
 void draft_suffixes(int64_t past, int64_t vocab, Sums &sums) {
     const double escape[] = {20.0, 4.0, 2.0, 1.0, 0.5, 0.25}, copy_trust[] = {0.1, 0.5, 0.75, 0.875};
     Suffixes suffixes({NODES, 1, 4, past, 0.02, 4.0, 4.0, 6, 4, escape, copy_trust});
@@ -91,6 +106,7 @@ void draft_suffixes(int64_t past, int64_t vocab, Sums &sums) {
 void retrieval_cases(Sums &sums) {
     draft_ngrams<uint32_t>(12, 100, sums);
     draft_ngrams<uint64_t>(6, 5000, sums);
+    draft_lookups(60, sums);
     draft_suffixes(0, 3, sums);
     draft_suffixes(1000, 40, sums);
     draft_suffixes(4000, 3000, sums);

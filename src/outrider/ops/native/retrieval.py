@@ -102,7 +102,7 @@ class _ChainRound(_Round):
 
 
 class _NativeIndex:
-    """What both indices have in common; `subject` names their functions."""
+    """What all indices have in common; `subject` names their functions."""
 
     _ROUND: type[_Round]
 
@@ -216,6 +216,29 @@ class NativeNgrams(_NativeIndex):
         words = self._pool.words
         self._bind(self._at, np.asarray(words).ctypes.data, words.itemsize == _NARROW_BYTES, self._pool.index_shift)
         self._words = words
+
+
+class _LookupSettings(ctypes.Structure):
+    _fields_ = [("max", _I64), ("num_sizes", _I64), ("num_trust", _I64), ("sizes", _POINTER), ("trust", _POINTER)]
+
+
+class NativeLookups(_NativeIndex):
+    """Drafts what followed the last tokens before. `size_n` are the lengths looked for, longest first.
+
+    `trust_n` goes by how many tokens agree.
+    """
+
+    _ROUND = _ChainRound
+
+    def __init__(self, library: Library, size_n: Sequence[int], trust_n: Sequence[float], *, longest: int) -> None:
+        sizes, trust = array("q", size_n), array("d", trust_n)
+        super().__init__(library, "lookups", _LookupSettings(longest, len(sizes), len(trust), _address(sizes),
+                                                             _address(trust)), longest)
+        self._ingest = self._function("ingest", _POINTER, _POINTER, _I64, _POINTER)
+
+    def ingest(self, states: Sequence[NativeState], commits: Sequence[Commit], frozen: bool) -> None:
+        tokens = self._gather(states, commits)
+        _check(self._ingest(self._at, self._round.gains_at, len(states), _address(tokens)))
 
 
 class _SuffixSettings(ctypes.Structure):
