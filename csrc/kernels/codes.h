@@ -1,4 +1,4 @@
-// From a packed block to what the inner loops want: codes as bytes, scales and minima as floats.
+// From a packed block to what the inner loops want: codes as bytes, in registers; scales and minima as floats.
 #pragma once
 
 #include "../formats/layout.h"
@@ -10,8 +10,8 @@ constexpr int MAX_GROUPS = BLOCK_INPUTS / 16;
 
 struct Weights {
     int first_input, num_inputs; // which inputs of a row the block is for
-    int offset;                  // of symmetric kinds, as the codes below still have it
-    alignas(64) uint8_t code[BLOCK_INPUTS * TILE_ROWS]; // [inputs / 4][16 outputs][4]
+    int offset;                  // of symmetric kinds, as the codes still have it when they are multiplied
+    const uint8_t *codes;        // as packed: unpacking them again for every few rows is cheaper than keeping them
     alignas(64) float scale[MAX_GROUPS][LANES];
     alignas(64) float minimum[MAX_GROUPS][LANES];
 };
@@ -46,6 +46,20 @@ template <int LOW, int HIGH, int WIDTH> OUTRIDER_INLINE void unpack_planes(const
     }
 }
 
+// Vector i (of eight) of a group of 32 inputs: four consecutive inputs of the sixteen outputs. Shifts and masks run where
+// the products leave the processor idle.
+template <int LOW, int HIGH> OUTRIDER_INLINE B group_vector(const uint8_t *group, int i) {
+    typedef typename Words<REGISTER_BYTES>::type V;
+    B r;
+    for (int p = 0; p < PARTS; ++p) {
+        V bytes = field<LOW, 0, 64, V>(group + p * REGISTER_BYTES, i);
+        if (HIGH) bytes |= field<HIGH ? HIGH : 1, LOW, 64, V>(group + LOW * 64 + p * REGISTER_BYTES, i);
+        if (LOW == 8 && BYTES_ARE_SIGNED) bytes ^= 0x8080;
+        r.part[p] = (u8p)bytes;
+    }
+    return r;
+}
+
 OUTRIDER_INLINE F bytes_to_float(const uint8_t *from, int32_t offset) {
     I r;
 #if defined(__AVX512F__)
@@ -56,14 +70,6 @@ OUTRIDER_INLINE F bytes_to_float(const uint8_t *from, int32_t offset) {
     OUTRIDER_PARTS(for (int i = 0; i < PART_LANES; ++i) r.part[p][i] = from[p * PART_LANES + i])
 #endif
     return to_float(r - splat_int(offset));
-}
-
-template <Kind KIND> OUTRIDER_INLINE void unpack_codes(const uint8_t *block, int groups, Weights &to) {
-    constexpr Layout of = layout_of(KIND);
-    for (int g = 0; g < groups; ++g)
-        unpack_planes<of.low, of.high, 64>(block + g * group_code_bytes(of), to.code + g * 512);
-    if (of.low == 8 && BYTES_ARE_SIGNED)
-        for (int i = 0; i < groups * 512; ++i) to.code[i] ^= 0x80;
 }
 
 template <Kind KIND> OUTRIDER_INLINE void unpack_one_level(const uint8_t *scales, int groups, Weights &to) {
@@ -94,7 +100,7 @@ template <Kind KIND> OUTRIDER_INLINE void unpack(const uint8_t *from, int inputs
     to.first_input = block * BLOCK_INPUTS;
     to.num_inputs = groups * 32;
     to.offset = of.low == 8 && BYTES_ARE_SIGNED ? 0 : of.offset;
-    unpack_codes<KIND>(from, groups, to);
+    to.codes = from;
     const uint8_t *scales = from + groups * group_code_bytes(of);
     if constexpr (of.two_level) unpack_two_levels<KIND>(scales, groups, to);
     else unpack_one_level<KIND>(scales, groups, to);

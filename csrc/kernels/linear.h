@@ -2,8 +2,8 @@
 //
 //   for each 64 rows:                       their inputs stay in the second-level cache
 //     for each tile of 16 outputs:          one stretch of memory, read once
-//       for each block of 256 inputs:       unpacked once, into the first-level cache
-//         for up to ROWS rows:              one load of weights feeds all of them
+//       for each block of 256 inputs:       its scales become floats
+//         for up to ROWS rows:              one load of weights, unpacked in registers, feeds all of them
 //           for each group of 32 (or 16):   exact integers, then one multiply-add into the row's floats
 //
 // A row's floating-point operations are those of its own groups, ascending: scale, then minimum; then bias, then add.

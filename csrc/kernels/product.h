@@ -1,4 +1,4 @@
-// The inner loops: a few rows of inputs times one unpacked block of sixteen outputs.
+// The inner loops: a few rows of inputs times one block of sixteen outputs.
 #pragma once
 
 #include "codes.h"
@@ -14,12 +14,12 @@ constexpr int ROWS = 4;
 constexpr int ROWS = 2;
 #endif
 
-// What distinguishes inner loops. How many bits a code has in memory does not.
-template <int GROUP_, bool AFFINE_, bool BYTES_> struct Shape {
-    static constexpr int GROUP = GROUP_, SUMS = GROUP_ / 16;
-    static constexpr bool AFFINE = AFFINE_, BYTES = BYTES_;
+// What inner loops need to know of a kind.
+template <int GROUP_, bool AFFINE_, int LOW_, int HIGH_> struct Shape {
+    static constexpr int GROUP = GROUP_, SUMS = GROUP_ / 16, LOW = LOW_, HIGH = HIGH_;
+    static constexpr bool AFFINE = AFFINE_, BYTES = LOW_ == 8;
 };
-template <Kind KIND> using ShapeOf = Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low == 8>;
+template <Kind KIND> using ShapeOf = Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low, layout_of(KIND).high>;
 
 // One block of inputs of R rows, with what depends on no weight worked out.
 template <int R> struct Rows {
@@ -54,23 +54,34 @@ OUTRIDER_INLINE void take_rows(const LinearCall &call, const Weights &w, int row
     }
 }
 
-template <class S, int R> OUTRIDER_INLINE void multiply_group(const Weights &w, const Rows<R> &x, int g, F *f) {
+// The exact sums of scale group g, which is the part `part` of a group of 32 inputs.
+template <class S, int R>
+OUTRIDER_INLINE void multiply_codes(const uint8_t *group, const Rows<R> &x, int g, int part, I *c) {
     constexpr int STEPS = S::GROUP / 4;
-    I c[R];
     for (int m = 0; m < R; ++m) c[m] = splat_int(S::AFFINE ? 0 : x.start[m][g]);
 #pragma GCC unroll 8
     for (int i = 0; i < STEPS; ++i) {
-        const B weights = load_weights(w.code + (g * STEPS + i) * 64);
+        const B weights = group_vector<S::LOW, S::HIGH>(group, part * STEPS + i);
         for (int m = 0; m < R; ++m) {
             const int32_t inputs = four(x.q[m] + (g * STEPS + i) * 4);
             c[m] = S::BYTES ? dot_bytes(c[m], weights, inputs) : dot(c[m], weights, inputs);
         }
     }
-    const F scale = load(w.scale[g]);
-    for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][S::SUMS == 2 ? g : g / 2]), f[m]);
-    if (!S::AFFINE) return;
-    const F minimum = load(w.minimum[g]);
-    for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
+}
+
+template <class S, int R> OUTRIDER_INLINE void multiply_group(const Weights &w, const Rows<R> &x, int group, F *f) {
+    constexpr int SCALES = 32 / S::GROUP;
+#pragma GCC unroll 2
+    for (int part = 0; part < SCALES; ++part) {
+        const int g = group * SCALES + part;
+        I c[R];
+        multiply_codes<S, R>(w.codes + group * (S::LOW + S::HIGH) * 64, x, g, part, c);
+        const F scale = load(w.scale[g]);
+        for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][group]), f[m]);
+        if (!S::AFFINE) continue;
+        const F minimum = load(w.minimum[g]);
+        for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
+    }
 }
 
 // Exactly R rows from `row` on, into their sums [R][16].
@@ -80,7 +91,7 @@ static __attribute__((noinline)) void multiply(const LinearCall &call, const Wei
     F f[R];
     take_rows<S, R>(call, w, row, x);
     for (int m = 0; m < R; ++m) f[m] = load(sum + m * LANES);
-    for (int g = 0; g < w.num_inputs / S::GROUP; ++g) multiply_group<S, R>(w, x, g, f);
+    for (int group = 0; group < w.num_inputs / 32; ++group) multiply_group<S, R>(w, x, group, f);
     for (int m = 0; m < R; ++m) store(sum + m * LANES, f[m]);
 }
 
