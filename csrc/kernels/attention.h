@@ -24,7 +24,6 @@ constexpr int32_t BUNDLE = 8; // queries that share registers
 #else
 constexpr int32_t BUNDLE = 4;
 #endif
-constexpr int32_t FLOATS = 16; // a cache line of them
 
 // ---- a softmax under way --------------------------------------------------------------------------------------------
 
@@ -33,7 +32,7 @@ struct Softmax {
     float *largest, *total, *values;
 };
 
-OUTRIDER_INLINE int64_t softmax_floats(int32_t head_size) { return 2 * LANES + (head_size + FLOATS - 1) / FLOATS * FLOATS; }
+OUTRIDER_INLINE int64_t softmax_floats(int32_t head_size) { return 2 * LANES + head_size; }
 OUTRIDER_INLINE Softmax softmax_at(float *scratch, int64_t index, int32_t head_size) {
     float *at = scratch + index * softmax_floats(head_size);
     return {at, at + LANES, at + 2 * LANES};
@@ -66,13 +65,14 @@ static void finish(const Softmax &whole, int32_t head_size, float *out) {
 
 // ---- one tile, several queries --------------------------------------------------------------------------------------
 
-// The positions low … high - 1 of a tile are seen; the blocks that hold none of them are null or anything.
+// The positions low … high - 1 of a tile are seen.
 struct View {
     int32_t low, high;
     int32_t entry; // whose path it is, -1 where everything seen lies in position order
 };
 struct Blocks {
     const uint16_t *key[TILE_BLOCKS], *value[TILE_BLOCKS];
+    const uint16_t *next[TILE_BLOCKS]; // keys of the next tile, to be fetched ahead; any address will do
 };
 
 template <int QUERIES> struct Bundle {
@@ -82,20 +82,27 @@ template <int QUERIES> struct Bundle {
     float decay[QUERIES];        // what the softmax so far is worth beside this tile
 };
 
+// Scores of WIDTH blocks from `block` on. A block's values and the next tile's keys are as long as its keys: they are
+// fetched in step with them, since hardware does not guess where the next page is.
 template <int QUERIES, int WIDTH>
-OUTRIDER_INLINE void score(Bundle<QUERIES> &bundle, const uint16_t *const *key, int32_t head_size, int32_t to) {
+OUTRIDER_INLINE void score(Bundle<QUERIES> &bundle, const Blocks &blocks, int32_t head_size, int block) {
+    const uint16_t *const *key = blocks.key + block;
     F chain[QUERIES][WIDTH], lanes[WIDTH];
     for (int r = 0; r < QUERIES; ++r)
         for (int b = 0; b < WIDTH; ++b) chain[r][b] = zero();
     for (int32_t i = 0; i < head_size; ++i) {
-        for (int b = 0; b < WIDTH; ++b) lanes[b] = load_half(key[b] + i * LANES);
+        for (int b = 0; b < WIDTH; ++b) {
+            lanes[b] = load_half(key[b] + i * LANES);
+            __builtin_prefetch(blocks.value[block + b] + i * LANES);
+            __builtin_prefetch(blocks.next[block + b] + i * LANES);
+        }
         for (int r = 0; r < QUERIES; ++r) {
             F x = splat(bundle.q[r][i]);
             for (int b = 0; b < WIDTH; ++b) chain[r][b] = fma(x, lanes[b], chain[r][b]);
         }
     }
     for (int r = 0; r < QUERIES; ++r)
-        for (int b = 0; b < WIDTH; ++b) store(bundle.weight[r] + to + b * LANES, chain[r][b]);
+        for (int b = 0; b < WIDTH; ++b) store(bundle.weight[r] + (block + b) * LANES, chain[r][b]);
 }
 
 OUTRIDER_INLINE F seen(const View &view, int32_t block, F x) {
@@ -128,7 +135,8 @@ OUTRIDER_INLINE float weigh(const AttentionCall &call, const View &view, float *
 }
 
 template <int QUERIES, int WIDTH>
-OUTRIDER_INLINE void gather(const Bundle<QUERIES> &bundle, const Blocks &blocks, const View &view, int32_t head_size, int32_t at) {
+OUTRIDER_INLINE void gather(const Bundle<QUERIES> &bundle, const Blocks &blocks, const View &view, int32_t head_size,
+                            int32_t at) {
     F chain[QUERIES][WIDTH], lanes[WIDTH];
     for (int r = 0; r < QUERIES; ++r)
         for (int d = 0; d < WIDTH; ++d)
@@ -193,22 +201,25 @@ static Blocks blocks_of(const Attention &task, const Row &row, const View &view,
         blocks.key[b] = own ? task.branch.key + copied * block_size : task.pages.key(slot);
         blocks.value[b] = own ? task.branch.value + copied * block_size : task.pages.value(slot);
     }
-    // Blocks that hold nothing seen are scored like the others, and then masked: any key will do.
-    for (int32_t b = 0; b < low; ++b) blocks.key[b] = blocks.key[low];
-    for (int32_t b = high + 1; b < TILE_BLOCKS; ++b) blocks.key[b] = blocks.key[low];
+    for (int32_t b = 0; b < TILE_BLOCKS; ++b) {
+        // Blocks that hold nothing seen are scored like the others, and then masked: any key will do.
+        if (b < low || b > high) blocks.key[b] = blocks.key[low], blocks.value[b] = blocks.value[low];
+        int32_t next = ((tile + 1) * TILE_BLOCKS + b) * LANES;
+        blocks.next[b] = next <= row.last ? task.pages.key(task.span.slot[next]) : blocks.key[b];
+    }
     return blocks;
 }
 
 template <int QUERIES>
 static void attend_bundle(const Attention &task, const View &view, const Blocks &blocks, int32_t query, int32_t index) {
-    constexpr int WIDTH = PARTS > 1 ? 1 : QUERIES > 4 ? 2 : 4;
+    constexpr int WIDTH = PARTS > 1 ? 1 : QUERIES > 6 ? 2 : 4; // what the registers hold
     int32_t size = task.call.head_size;
     Bundle<QUERIES> bundle;
     for (int r = 0; r < QUERIES; ++r) {
         bundle.q[r] = task.call.q + task.element(query + r);
         bundle.state[r] = task.part(index + r);
     }
-    for (int b = 0; b < TILE_BLOCKS; b += WIDTH) score<QUERIES, WIDTH>(bundle, blocks.key + b, size, b * LANES);
+    for (int b = 0; b < TILE_BLOCKS; b += WIDTH) score<QUERIES, WIDTH>(bundle, blocks, size, b);
     for (int r = 0; r < QUERIES; ++r) bundle.decay[r] = weigh(task.call, view, bundle.weight[r], bundle.state[r]);
     int32_t at = 0;
     for (; at + WIDTH * LANES <= size; at += WIDTH * LANES) gather<QUERIES, WIDTH>(bundle, blocks, view, size, at);

@@ -139,9 +139,10 @@ OUTRIDER_INLINE void write_key(const float *k, const float *cos, const float *si
 static void rotate(const RotateCall &call, int32_t row_begin, int32_t row_end) {
     int32_t size = call.head_size;
     for (int64_t row = row_begin; row < row_end; ++row) {
-        const float *cos = call.cos + call.position[row] * (size / 2), *sin = call.sin + call.position[row] * (size / 2);
+        int64_t angle = call.position[row] * (size / 2);
+        const float *cos = call.cos + angle, *sin = call.sin + angle;
         float *q = call.q + row * call.heads * size;
-        for (int32_t head = 0; head < call.heads; ++head) rotate_head(q + head * size, cos, sin, size / 2, q + head * size);
+        for (int32_t head = 0; head < call.heads; ++head, q += size) rotate_head(q, cos, sin, size / 2, q);
         int64_t block = call.slot[row] / LANES, lane = call.slot[row] % LANES;
         for (int32_t group = 0; group < call.groups; ++group) {
             int64_t from = (row * call.groups + group) * size, page = (block * call.groups + group) * size * LANES;
