@@ -20,7 +20,9 @@ from outrider.testing import check_drafter, tiny_model
 VARIANTS: dict[str, tuple[str, ...]] = {
     "model": ("model:target=toy", "model:target=toy;branch=3;nodes=12", "model:target=toy;max=12;min=0.05"),
     "mix": ("prompt_lookup+suffix", "suffix+recycling+model:target=toy", "none+ngram_hash:entries=65536"),
-    "ngram_hash": ("ngram_hash:entries=65536",),
+    "ngram_hash": ("ngram_hash:entries=65536", "ngram_hash:entries=65536;native=no"),
+    "prompt_lookup": ("prompt_lookup", "prompt_lookup:native=no"),
+    "suffix": ("suffix", "suffix:native=no"),
 }
 
 

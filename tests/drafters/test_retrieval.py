@@ -14,9 +14,12 @@ from outrider.core.tree import Budget
 from outrider.drafting.interface import SequenceContext
 from stub_target import StubTarget, after, build, decode, verdict
 
-SPECS = ("ngram_hash:floor=0;entries=4096", "prompt_lookup:max=64", "suffix:floor=0;max=64", "recycling:nodes=30")
-FROZEN = ("ngram_hash:frozen=yes;floor=0;entries=4096", "prompt_lookup:max=64", "suffix:frozen=yes;floor=0",
-          "recycling:frozen=yes")
+COPYING = ("ngram_hash:floor=0;entries=4096", "ngram_hash:floor=0;entries=4096;native=no", "prompt_lookup:max=64",
+           "prompt_lookup:max=64;native=no", "suffix:floor=0;max=64", "suffix:floor=0;max=64;native=no")
+SPECS = (*COPYING, "recycling:nodes=30")
+FROZEN = ("ngram_hash:frozen=yes;floor=0;entries=4096", "ngram_hash:frozen=yes;floor=0;entries=4096;native=no",
+          "prompt_lookup:max=64", "prompt_lookup:max=64;native=no", "suffix:frozen=yes;floor=0",
+          "suffix:frozen=yes;floor=0;native=no", "recycling:frozen=yes")
 TEXT = st.lists(st.integers(0, 4), min_size=2, max_size=80)
 
 
@@ -89,7 +92,7 @@ def test_the_same_rounds_give_the_same_drafts(spec: str) -> None:
     assert len(rounds) == 1
 
 
-@pytest.mark.parametrize("spec", SPECS[:3])
+@pytest.mark.parametrize("spec", COPYING)
 def test_copying_takes_few_rounds(spec: str) -> None:
     rng = random.Random(5)
     prompt = [rng.randrange(1000) for _ in range(400)]
@@ -97,7 +100,7 @@ def test_copying_takes_few_rounds(spec: str) -> None:
     assert decode(build(spec), prompt, answer, Budget(32, 32)) <= 20 < len(answer) // 5
 
 
-@pytest.mark.parametrize("spec", SPECS[:3])
+@pytest.mark.parametrize("spec", COPYING)
 def test_a_prediction_is_drafted_from_before_anything_else_is_known(spec: str) -> None:
     drafter = build(spec)
     expected = tuple(range(100, 160))
@@ -114,7 +117,7 @@ def test_two_drafters_share_nothing(spec: str) -> None:
     assert not len(other.draft(state, Budget(8, 8)))
 
 
-@pytest.mark.parametrize("spec", ("ngram_hash", "suffix", "recycling"))
+@pytest.mark.parametrize("spec", ("ngram_hash", "ngram_hash:native=no", "suffix", "suffix:native=no", "recycling"))
 def test_what_one_scope_taught_another_does_not_draft(spec: str) -> None:
     drafter = build(spec)
     text = [5, 6, 7, 8, 9, 10, 11, 12] * 3
