@@ -11,8 +11,8 @@ from functools import cache
 import pytest
 
 import real_models
-from outrider.bench.identity import MARGIN
 from outrider.bench.pairs import Reference, check_pair, mixed_workload, reference
+from outrider.bench.settings import Setting
 from outrider.bench.workload import Workload
 from outrider.core.sampling import Sampling
 from outrider.drafting import registry
@@ -52,6 +52,6 @@ def test_the_tokens_are_those_of_plain_decoding(model: LoadedModel, plain: Calla
     needed = {part.partition(":")[0] for part in drafter.split("+")} | ({"mix"} if "+" in drafter else set())
     if missing := needed - set(registry.names()):
         pytest.skip(f"there is no drafter {', '.join(missing)} yet")
-    pair = check_pair(model, drafter.format(model=real_models.path(MODEL)), plain(temperature), batch)
+    pair = check_pair(model, drafter.format(model=real_models.path(MODEL)), plain(temperature), Setting(batch))
     assert pair.tokens > NUM_PROMPTS * NUM_TOKENS / 2
-    assert not [divergence for divergence in pair.divergences if divergence.gap > MARGIN]
+    assert pair.exact and pair.divergences == ()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 
 from outrider.bench.identity import MARGIN, Divergence, audit
 from outrider.bench.run import BASELINE, BenchConfig, new_engine, requests_of
-from outrider.bench.workload import NAMES, Workload, load
+from outrider.bench.settings import Setting
+from outrider.bench.workload import NAMES, Prompt, Workload, load
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
 from outrider.engine.prompt import PromptReader
+from outrider.errors import ConfigError
 from outrider.target.load import LoadedModel
+from outrider.target.native import NativeTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,16 @@ class Pair:
 
     drafter: str
     temperature: float
-    batch: int
+    setting: Setting
     tokens: int
     tokens_per_round: float
+    exact: bool
     divergences: tuple[Divergence, ...]
 
     @property
     def num_faults(self) -> int:
-        """Divergences that are too wide to be near-ties."""
-        return sum(divergence.gap > MARGIN for divergence in self.divergences)
+        """Divergences that nothing excuses: any of an exact target, and elsewhere those too wide to be near-ties."""
+        return sum(self.exact or divergence.gap > MARGIN for divergence in self.divergences)
 
 
 def mixed_workload(names: Sequence[str] = NAMES) -> Workload:
@@ -66,11 +70,15 @@ def reference(model: LoadedModel, workload: Workload, sampling: Sampling, num_to
     return Reference(tuple(wanted[: len(outputs)]), tuple(outputs))
 
 
-def check_pair(model: LoadedModel, drafter: str, against: Reference, batch: int) -> Pair:
-    """Runs `drafter` over the reference's requests, `batch` at once, and audits every token."""
+def check_pair(model: LoadedModel, drafter: str, against: Reference, setting: Setting) -> Pair:
+    """Runs `drafter` over the reference's requests in a setting, and audits every token."""
     sampling = against.requests[0].sampling
-    config = BenchConfig(drafters=(drafter,), sampling=sampling, batch=batch)
-    engine = new_engine(model, drafter, against.requests, config)
+    config = BenchConfig(drafters=(drafter,), sampling=sampling, batch=setting.batch, prefill=setting.prefill)
+    engine = new_engine(with_threads(model, setting.threads), drafter, against.requests, config)
+    if setting.warm:
+        for request in against.requests:
+            engine.add(request)
+        engine.run()
     sequences = [engine.add(request)[0] for request in against.requests]
     engine.run()
     divergences = audit(engine, against.requests, against.outputs, [sequence.output for sequence in sequences])
@@ -78,5 +86,21 @@ def check_pair(model: LoadedModel, drafter: str, against: Reference, batch: int)
     engine.close()
     rounds = sum(sequence.stats.rounds for sequence in sequences)
     emitted = sum(sequence.stats.emitted for sequence in sequences)
-    return Pair(drafter=drafter, temperature=sampling.temperature, batch=batch, tokens=against.num_tokens,
-                tokens_per_round=emitted / max(rounds, 1), divergences=divergences)
+    return Pair(drafter=drafter, temperature=sampling.temperature, setting=setting, tokens=against.num_tokens,
+                tokens_per_round=emitted / max(rounds, 1), exact=model.target.info.exact, divergences=divergences)
+
+
+def with_threads(model: LoadedModel, threads: int) -> LoadedModel:
+    """The same model on another number of threads, its weights shared; 0 leaves it as it is."""
+    if not threads:
+        return model
+    if not isinstance(model.target, NativeTarget):
+        raise ConfigError(f"threads {threads}: only native ops can be set to a number of threads of their own")
+    return replace(model, target=model.target.with_threads(threads))
+
+
+def plainly(workload: Workload) -> Workload:
+    """The prompts as text to be continued, for models without a chat template."""
+    texts = ["\n\n".join(message.content for message in prompt.messages) if prompt.text is None else prompt.text
+             for prompt in workload.prompts]
+    return Workload(workload.name, tuple(Prompt(text) for text in texts))

@@ -37,6 +37,7 @@ class BenchConfig:
     repeat: int = 1
     max_draft: int = 64
     context: int = 0
+    prefill: int = 512
 
     @property
     def all_drafters(self) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ def new_engine(model: LoadedModel, drafter: object, requests: Sequence[Request],
     """A fresh engine with a fresh drafter, and a cache for `batch` of the longest request twice over."""
     longest = max(len(request.token_n) + request.sampling.max_tokens for request in requests) + config.max_draft + 32
     sizes = EngineConfig(max_sequences=config.batch, max_draft=config.max_draft, context=config.context,
-                         cache_tokens=2 * config.batch * longest)
+                         prefill_tokens=config.prefill, cache_tokens=2 * config.batch * longest)
     return Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, sizes)
 
 

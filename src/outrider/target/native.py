@@ -70,6 +70,10 @@ class NativeTarget:
         """What the weights occupy in memory."""
         return self.weights.num_bytes
 
+    def with_threads(self, threads: int) -> NativeTarget:
+        """The same model on a pool of its own; the weights are shared."""
+        return NativeTarget(self._library, self.spec, self.weights, self.context, threads, self.fingerprint)
+
     def new_cache(self, num_tokens: int) -> KVCache[LayerPages]:
         """A cache for this model with room for `num_tokens`, rounded up to blocks; memory is taken as it is used."""
         spec = self.spec
