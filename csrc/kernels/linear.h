@@ -1,7 +1,7 @@
 // y = x @ matrix.T, for any number of rows.
 //
 //   for each 64 rows:                       their inputs stay in the second-level cache
-//     for each tile of 16 outputs:          one stretch of memory, read once
+//     for each tile of 16 outputs:          one stretch of memory, read once (many rows: for two tiles at once)
 //       for each block of 256 inputs:       its scales become floats
 //         for up to ROWS rows:              one load of weights, unpacked in registers, feeds all of them
 //           for each group of 32 (or 16):   exact integers, then one multiply-add into the row's floats
@@ -34,7 +34,7 @@ OUTRIDER_INLINE void prefetch(const uint8_t *from, int64_t bytes) {
 // Row blocks are of nearly equal size: two of five rows take less than one of eight and one of two.
 struct RowBlocks {
     int count;
-    explicit RowBlocks(int rows) : count((rows + ROWS - 1) / ROWS), rows(rows) {}
+    RowBlocks(int rows, int at_most) : count((rows + at_most - 1) / at_most), rows(rows) {}
     int begin(int block) const { return rows * block / count; }
     int size(int block) const { return begin(block + 1) - begin(block); }
 
@@ -42,24 +42,37 @@ struct RowBlocks {
     int rows;
 };
 
-template <Kind KIND> static void quantised_tile(const LinearCall &call, int tile, int begin, int count) {
+// Rows begin … begin + count of T tiles next to each other.
+template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, int tile, int begin, int count) {
     constexpr Layout of = layout_of(KIND);
+    constexpr int AT_MOST = T == 1 ? ROWS : ROWS_OF_PAIRS;
     const int inputs = call.matrix->inputs;
-    const RowBlocks rows(count);
-    const uint8_t *from = call.matrix->data + tile * tile_bytes(of, inputs);
-    Weights weights;
-    alignas(64) float sum[CHUNK * LANES];
-    for (int m = 0; m < count; ++m) store(sum + m * LANES, zero());
+    const int64_t tile_size = tile_bytes(of, inputs);
+    const RowBlocks rows(count, AT_MOST);
+    const uint8_t *from = call.matrix->data + tile * tile_size;
+    Weights weights[T];
+    alignas(64) float sum[CHUNK * T * LANES];
+    for (int m = 0; m < count * T; ++m) store(sum + m * LANES, zero());
     for (int block = 0; block < num_blocks(inputs); ++block) {
         const int64_t bytes = block_bytes(of, groups_of_block(inputs, block));
-        prefetch(from + AHEAD_BYTES, bytes);
-        unpack<KIND>(from, inputs, block, weights);
+        for (int t = 0; t < T; ++t) {
+            prefetch(from + t * tile_size + AHEAD_BYTES, bytes);
+            unpack<KIND>(from + t * tile_size, inputs, block, weights[t]);
+        }
         for (int b = 0; b < rows.count; ++b)
-            multiply_rows<ShapeOf<KIND>, ROWS>(call, weights, begin + rows.begin(b), rows.size(b),
-                                               sum + rows.begin(b) * LANES);
+            multiply_rows<ShapeOf<KIND>, T, AT_MOST>(call, weights, begin + rows.begin(b), rows.size(b),
+                                                     sum + rows.begin(b) * T * LANES);
         from += bytes;
     }
-    for (int m = 0; m < count; ++m) finish(call, tile, begin + m, load(sum + m * LANES));
+    for (int m = 0; m < count * T; ++m) finish(call, tile + m % T, begin + m / T, load(sum + m * LANES));
+}
+
+// Pairs of tiles as far as they go; kinds with scales per 16 have no registers to spare for them.
+template <Kind KIND> static void quantised_range(const LinearCall &call, int tile, int end, int begin, int count) {
+    if constexpr (ROWS_OF_PAIRS > 0 && layout_of(KIND).group == 32) {
+        for (; count >= MANY_ROWS && tile + 1 < end; tile += 2) quantised_tiles<KIND, 2>(call, tile, begin, count);
+    }
+    for (; tile < end; ++tile) quantised_tiles<KIND, 1>(call, tile, begin, count);
 }
 
 template <Kind KIND> OUTRIDER_INLINE F load_values(const uint8_t *from) {
@@ -90,35 +103,37 @@ static void multiply_values(const LinearCall &call, const uint8_t *from, int til
 
 template <Kind KIND> static void float_tile(const LinearCall &call, int tile, int begin, int count) {
     const uint8_t *from = call.matrix->data + tile * tile_bytes(layout_of(KIND), call.matrix->inputs);
-    const RowBlocks rows(count);
+    const RowBlocks rows(count, ROWS);
     for (int b = 0; b < rows.count; ++b)
         multiply_values<KIND, ROWS>(call, from, tile, begin + rows.begin(b), rows.size(b));
 }
 
-template <Kind KIND> static void linear_tile(const LinearCall &call, int tile, int begin, int count) {
-    if constexpr (KIND < Kind::BFLOAT) quantised_tile<KIND>(call, tile, begin, count);
-    else float_tile<KIND>(call, tile, begin, count);
+template <Kind KIND> static void linear_range(const LinearCall &call, int tile, int end, int begin, int count) {
+    if constexpr (KIND < Kind::BFLOAT) quantised_range<KIND>(call, tile, end, begin, count);
+    else
+        for (; tile < end; ++tile) float_tile<KIND>(call, tile, begin, count);
 }
 
-typedef void (*TileFunction)(const LinearCall &, int tile, int begin, int count);
+// Tiles `tile` … end of rows begin … begin + count <= CHUNK.
+typedef void (*RangeFunction)(const LinearCall &, int tile, int end, int begin, int count);
 
-static TileFunction tile_function(Kind kind) {
-    constexpr TileFunction functions[] = {
-        linear_tile<Kind::NIBBLE_HALF>,     linear_tile<Kind::NIBBLE_HALF_AFFINE>, linear_tile<Kind::NIBBLE_TWO_LEVEL>,
-        linear_tile<Kind::FIVE_HALF>,       linear_tile<Kind::FIVE_HALF_AFFINE>,   linear_tile<Kind::FIVE_TWO_LEVEL>,
-        linear_tile<Kind::SIX_TWO_LEVEL>,   linear_tile<Kind::BYTE_HALF>,          linear_tile<Kind::THREE_TWO_LEVEL>,
-        linear_tile<Kind::TWO_TWO_LEVEL>,   linear_tile<Kind::BFLOAT>,             linear_tile<Kind::HALF>,
-        linear_tile<Kind::FLOAT>,
+static RangeFunction range_function(Kind kind) {
+    constexpr RangeFunction functions[] = {
+        linear_range<Kind::NIBBLE_HALF>,     linear_range<Kind::NIBBLE_HALF_AFFINE>, linear_range<Kind::NIBBLE_TWO_LEVEL>,
+        linear_range<Kind::FIVE_HALF>,       linear_range<Kind::FIVE_HALF_AFFINE>,   linear_range<Kind::FIVE_TWO_LEVEL>,
+        linear_range<Kind::SIX_TWO_LEVEL>,   linear_range<Kind::BYTE_HALF>,          linear_range<Kind::THREE_TWO_LEVEL>,
+        linear_range<Kind::TWO_TWO_LEVEL>,   linear_range<Kind::BFLOAT>,             linear_range<Kind::HALF>,
+        linear_range<Kind::FLOAT>,
     };
     static_assert(sizeof functions / sizeof *functions == (int)Kind::COUNT, "one for each kind");
     return functions[(int)kind];
 }
 
 static void linear(const LinearCall &call, int32_t tile_begin, int32_t tile_end) {
-    const TileFunction one_tile = tile_function(call.matrix->kind);
+    const RangeFunction range = range_function(call.matrix->kind);
     for (int begin = 0; begin < call.rows; begin += CHUNK) {
         const int left = call.rows - begin;
-        for (int tile = tile_begin; tile < tile_end; ++tile) one_tile(call, tile, begin, left < CHUNK ? left : CHUNK);
+        range(call, tile_begin, tile_end, begin, left < CHUNK ? left : CHUNK);
     }
 }
 

@@ -6,12 +6,14 @@
 
 namespace outrider::OUTRIDER_ISA {
 
+// As many rows as registers hold twice, as integers and as floats. With many registers, two tiles at once make do with
+// fewer loads of inputs; that pays where there are many rows.
 #if defined(__AVX512F__)
-constexpr int ROWS = 8; // as many as registers hold twice, as integers and as floats
+constexpr int ROWS = 8, ROWS_OF_PAIRS = 5, MANY_ROWS = 33;
 #elif defined(__AVX2__)
-constexpr int ROWS = 4;
+constexpr int ROWS = 4, ROWS_OF_PAIRS = 0, MANY_ROWS = 0;
 #else
-constexpr int ROWS = 2;
+constexpr int ROWS = 2, ROWS_OF_PAIRS = 0, MANY_ROWS = 0;
 #endif
 
 // What inner loops need to know of a kind.
@@ -55,53 +57,62 @@ OUTRIDER_INLINE void take_rows(const LinearCall &call, const Weights &w, int row
 }
 
 // The exact sums of scale group g, which is the part `part` of a group of 32 inputs.
-template <class S, int R>
-OUTRIDER_INLINE void multiply_codes(const uint8_t *group, const Rows<R> &x, int g, int part, I *c) {
-    constexpr int STEPS = S::GROUP / 4;
-    for (int m = 0; m < R; ++m) c[m] = splat_int(S::AFFINE ? 0 : x.start[m][g]);
+template <class S, int T, int R>
+OUTRIDER_INLINE void multiply_codes(const Weights *w, const Rows<R> &x, int group, int part, I (*c)[R]) {
+    constexpr int STEPS = S::GROUP / 4, BYTES = (S::LOW + S::HIGH) * 64;
+    const int g = group * (32 / S::GROUP) + part;
+    for (int t = 0; t < T; ++t)
+        for (int m = 0; m < R; ++m) c[t][m] = splat_int(S::AFFINE ? 0 : x.start[m][g]);
 #pragma GCC unroll 8
     for (int i = 0; i < STEPS; ++i) {
-        const B weights = group_vector<S::LOW, S::HIGH>(group, part * STEPS + i);
+        B weights[T];
+        for (int t = 0; t < T; ++t)
+            weights[t] = group_vector<S::LOW, S::HIGH>(w[t].codes + group * BYTES, part * STEPS + i);
         for (int m = 0; m < R; ++m) {
             const int32_t inputs = four(x.q[m] + (g * STEPS + i) * 4);
-            c[m] = S::BYTES ? dot_bytes(c[m], weights, inputs) : dot(c[m], weights, inputs);
+            for (int t = 0; t < T; ++t)
+                c[t][m] = S::BYTES ? dot_bytes(c[t][m], weights[t], inputs) : dot(c[t][m], weights[t], inputs);
         }
     }
 }
 
-template <class S, int R> OUTRIDER_INLINE void multiply_group(const Weights &w, const Rows<R> &x, int group, F *f) {
-    constexpr int SCALES = 32 / S::GROUP;
-#pragma GCC unroll 2
-    for (int part = 0; part < SCALES; ++part) {
-        const int g = group * SCALES + part;
-        I c[R];
-        multiply_codes<S, R>(w.codes + group * (S::LOW + S::HIGH) * 64, x, g, part, c);
-        const F scale = load(w.scale[g]);
-        for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][group]), f[m]);
-        if (!S::AFFINE) continue;
-        const F minimum = load(w.minimum[g]);
-        for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
-    }
+template <class S, int R>
+OUTRIDER_INLINE void add_group(const Weights &w, const Rows<R> &x, int group, int part, const I *c, F *f) {
+    const int g = group * (32 / S::GROUP) + part;
+    const F scale = load(w.scale[g]);
+    for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][group]), f[m]);
+    if (!S::AFFINE) return;
+    const F minimum = load(w.minimum[g]);
+    for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
 }
 
-// Exactly R rows from `row` on, into their sums [R][16].
-template <class S, int R>
-static __attribute__((noinline)) void multiply(const LinearCall &call, const Weights &w, int row, float *sum) {
+// Exactly R rows from `row` on times T tiles, into their sums [R][T][16].
+template <class S, int T, int R>
+static __attribute__((noinline)) void multiply(const LinearCall &call, const Weights *w, int row, float *sum) {
     Rows<R> x;
-    F f[R];
-    take_rows<S, R>(call, w, row, x);
-    for (int m = 0; m < R; ++m) f[m] = load(sum + m * LANES);
-    for (int group = 0; group < w.num_inputs / 32; ++group) multiply_group<S, R>(w, x, group, f);
-    for (int m = 0; m < R; ++m) store(sum + m * LANES, f[m]);
+    F f[T][R];
+    I c[T][R];
+    take_rows<S, R>(call, *w, row, x);
+    for (int m = 0; m < R; ++m)
+        for (int t = 0; t < T; ++t) f[t][m] = load(sum + (m * T + t) * LANES);
+    for (int group = 0; group < w->num_inputs / 32; ++group) {
+#pragma GCC unroll 2
+        for (int part = 0; part < 32 / S::GROUP; ++part) {
+            multiply_codes<S, T, R>(w, x, group, part, c);
+            for (int t = 0; t < T; ++t) add_group<S, R>(w[t], x, group, part, c[t], f[t]);
+        }
+    }
+    for (int m = 0; m < R; ++m)
+        for (int t = 0; t < T; ++t) store(sum + (m * T + t) * LANES, f[t][m]);
 }
 
 // `count` <= R rows.
-template <class S, int R>
-OUTRIDER_INLINE void multiply_rows(const LinearCall &call, const Weights &w, int row, int count, float *sum) {
+template <class S, int T, int R>
+OUTRIDER_INLINE void multiply_rows(const LinearCall &call, const Weights *w, int row, int count, float *sum) {
     if constexpr (R > 1) {
-        if (count < R) return multiply_rows<S, R - 1>(call, w, row, count, sum);
+        if (count < R) return multiply_rows<S, T, R - 1>(call, w, row, count, sum);
     }
-    multiply<S, R>(call, w, row, sum);
+    multiply<S, T, R>(call, w, row, sum);
 }
 
 } // namespace outrider::OUTRIDER_ISA
