@@ -29,8 +29,9 @@ OUTRIDER_API int64_t outrider_matrix_bytes(int32_t kind, int32_t rows, int32_t i
 }
 
 // Packs the tiles tile_begin … tile_end (of 16 rows) of rows in ggml's format number `source`.
-OUTRIDER_API int32_t outrider_matrix_pack(int32_t source, int32_t kind, const uint8_t *from, int64_t row_bytes, int32_t rows,
-                                     int32_t inputs, int32_t tile_begin, int32_t tile_end, uint8_t *to) {
+OUTRIDER_API int32_t outrider_matrix_pack(int32_t source, int32_t kind, const uint8_t *from, int64_t row_bytes,
+                                          int32_t rows, int32_t inputs, int32_t tile_begin, int32_t tile_end,
+                                          uint8_t *to) {
     if (!valid(kind, rows, inputs) || tile_begin < 0) return BAD_ARGUMENT;
     if (tile_end > num_tiles(matrix_of(kind, rows, inputs, to))) return BAD_ARGUMENT;
     if (row_bytes < source_bytes((Source)source, inputs)) return BAD_ARGUMENT;

@@ -119,7 +119,9 @@ void read_q5_k(const uint8_t *from, int, RowBlock &to) { // d, dmin, scales [12]
 
 void read_q6_k(const uint8_t *from, int, RowBlock &to) { // low bits [128], high bits [64], scales [16], d
     for (int part = 0; part < 2; ++part) read_nibbles(from + 64 * part, 64, to.code + 128 * part);
-    for (int i = 0; i < BLOCK_INPUTS; ++i) to.code[i] |= (from[128 + i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3) << 4;
+    uint8_t high[BLOCK_INPUTS];
+    read_pairs(from + 128, high);
+    for (int i = 0; i < BLOCK_INPUTS; ++i) to.code[i] |= high[i] << 4;
     for (int g = 0; g < 16; ++g) to.multiplier[g] = from[192 + g] ^ 0x80;
     to.d = half_at(from + 208);
 }

@@ -26,7 +26,8 @@ void pack_codes(const RowBlock *row, int groups, const Layout &of, uint8_t *to) 
     alignas(64) uint8_t interleaved[512];
     for (int g = 0; g < groups; ++g, to += group_code_bytes(of)) {
         for (int i = 0; i < 8; ++i)
-            for (int r = 0; r < TILE_ROWS; ++r) std::memcpy(interleaved + i * 64 + r * 4, row[r].code + g * 32 + i * 4, 4);
+            for (int r = 0; r < TILE_ROWS; ++r)
+                std::memcpy(interleaved + i * 64 + r * 4, row[r].code + g * 32 + i * 4, 4);
         pack_planes(interleaved, of.low, of.high, 64, to);
     }
 }
@@ -120,12 +121,18 @@ struct Format {
 };
 
 constexpr Format FORMATS[] = {
-    {Source::Q4_0, Kind::NIBBLE_HALF, read_q4_0, 32, 18},       {Source::Q4_1, Kind::NIBBLE_HALF_AFFINE, read_q4_1, 32, 20},
-    {Source::Q5_0, Kind::FIVE_HALF, read_q5_0, 32, 22},         {Source::Q5_1, Kind::FIVE_HALF_AFFINE, read_q5_1, 32, 24},
-    {Source::Q8_0, Kind::BYTE_HALF, read_q8_0, 32, 34},         {Source::Q2_K, Kind::TWO_TWO_LEVEL, read_q2_k, 256, 84},
-    {Source::Q3_K, Kind::THREE_TWO_LEVEL, read_q3_k, 256, 110}, {Source::Q4_K, Kind::NIBBLE_TWO_LEVEL, read_q4_k, 256, 144},
-    {Source::Q5_K, Kind::FIVE_TWO_LEVEL, read_q5_k, 256, 176},  {Source::Q6_K, Kind::SIX_TWO_LEVEL, read_q6_k, 256, 210},
-    {Source::F32, Kind::FLOAT, nullptr, 1, 4},                  {Source::F16, Kind::HALF, nullptr, 1, 2},
+    {Source::Q4_0, Kind::NIBBLE_HALF, read_q4_0, 32, 18},
+    {Source::Q4_1, Kind::NIBBLE_HALF_AFFINE, read_q4_1, 32, 20},
+    {Source::Q5_0, Kind::FIVE_HALF, read_q5_0, 32, 22},
+    {Source::Q5_1, Kind::FIVE_HALF_AFFINE, read_q5_1, 32, 24},
+    {Source::Q8_0, Kind::BYTE_HALF, read_q8_0, 32, 34},
+    {Source::Q2_K, Kind::TWO_TWO_LEVEL, read_q2_k, 256, 84},
+    {Source::Q3_K, Kind::THREE_TWO_LEVEL, read_q3_k, 256, 110},
+    {Source::Q4_K, Kind::NIBBLE_TWO_LEVEL, read_q4_k, 256, 144},
+    {Source::Q5_K, Kind::FIVE_TWO_LEVEL, read_q5_k, 256, 176},
+    {Source::Q6_K, Kind::SIX_TWO_LEVEL, read_q6_k, 256, 210},
+    {Source::F32, Kind::FLOAT, nullptr, 1, 4},
+    {Source::F16, Kind::HALF, nullptr, 1, 2},
     {Source::BF16, Kind::BFLOAT, nullptr, 1, 2},
 };
 

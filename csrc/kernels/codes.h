@@ -20,8 +20,8 @@ template <int N> struct Words {
     typedef uint16_t type __attribute__((vector_size(N)));
 };
 
-// Value i of a plane of BITS-bit values, its lowest bit moved to bit TO of each byte. Shifting whole 16-bit words is all
-// right: what crosses into a neighbouring byte is masked away.
+// Value i of a plane of BITS-bit values, its lowest bit moved to bit TO of each byte. Shifting whole 16-bit words is
+// all right: what crosses into a neighbouring byte is masked away.
 template <int BITS, int TO, int WIDTH, class V> OUTRIDER_INLINE V field(const uint8_t *plane, int i) {
     V bytes;
     std::memcpy(&bytes, plane + i * BITS / 8 * WIDTH, sizeof bytes);
@@ -46,8 +46,8 @@ template <int LOW, int HIGH, int WIDTH> OUTRIDER_INLINE void unpack_planes(const
     }
 }
 
-// Vector i (of eight) of a group of 32 inputs: four consecutive inputs of the sixteen outputs. Shifts and masks run where
-// the products leave the processor idle.
+// Vector i (of eight) of a group of 32 inputs: four consecutive inputs of the sixteen outputs. Shifts and masks run
+// where the products leave the processor idle.
 template <int LOW, int HIGH> OUTRIDER_INLINE B group_vector(const uint8_t *group, int i) {
     typedef typename Words<REGISTER_BYTES>::type V;
     B r;

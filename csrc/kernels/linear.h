@@ -119,10 +119,12 @@ typedef void (*RangeFunction)(const LinearCall &, int tile, int end, int begin, 
 
 static RangeFunction range_function(Kind kind) {
     constexpr RangeFunction functions[] = {
-        linear_range<Kind::NIBBLE_HALF>,     linear_range<Kind::NIBBLE_HALF_AFFINE>, linear_range<Kind::NIBBLE_TWO_LEVEL>,
-        linear_range<Kind::FIVE_HALF>,       linear_range<Kind::FIVE_HALF_AFFINE>,   linear_range<Kind::FIVE_TWO_LEVEL>,
-        linear_range<Kind::SIX_TWO_LEVEL>,   linear_range<Kind::BYTE_HALF>,          linear_range<Kind::THREE_TWO_LEVEL>,
-        linear_range<Kind::TWO_TWO_LEVEL>,   linear_range<Kind::BFLOAT>,             linear_range<Kind::HALF>,
+        linear_range<Kind::NIBBLE_HALF>,         linear_range<Kind::NIBBLE_HALF_AFFINE>,
+        linear_range<Kind::NIBBLE_TWO_LEVEL>,    linear_range<Kind::FIVE_HALF>,
+        linear_range<Kind::FIVE_HALF_AFFINE>,    linear_range<Kind::FIVE_TWO_LEVEL>,
+        linear_range<Kind::SIX_TWO_LEVEL>,       linear_range<Kind::BYTE_HALF>,
+        linear_range<Kind::THREE_TWO_LEVEL>,     linear_range<Kind::TWO_TWO_LEVEL>,
+        linear_range<Kind::BFLOAT>,              linear_range<Kind::HALF>,
         linear_range<Kind::FLOAT>,
     };
     static_assert(sizeof functions / sizeof *functions == (int)Kind::COUNT, "one for each kind");

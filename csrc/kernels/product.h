@@ -21,7 +21,9 @@ template <int GROUP_, bool AFFINE_, int LOW_, int HIGH_> struct Shape {
     static constexpr int GROUP = GROUP_, SUMS = GROUP_ / 16, LOW = LOW_, HIGH = HIGH_;
     static constexpr bool AFFINE = AFFINE_, BYTES = LOW_ == 8;
 };
-template <Kind KIND> using ShapeOf = Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low, layout_of(KIND).high>;
+template <Kind KIND>
+using ShapeOf =
+    Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low, layout_of(KIND).high>;
 
 // One block of inputs of R rows, with what depends on no weight worked out.
 template <int R> struct Rows {

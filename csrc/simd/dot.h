@@ -45,8 +45,8 @@ OUTRIDER_INLINE i32p dot_part(i32p c, u8p w, int32_t x) {
 
 #elif defined(__AVX2__)
 
-// Pairs are added in 16 bits, saturating: 2 * 127 * 127 = 32258 fits, and so does 2 * 128 * 127 = 32512 once the sign of
-// a byte has moved to the input; 255 * 127 * 2 would not.
+// Pairs are added in 16 bits, saturating: 2 * 127 * 127 = 32258 fits, and so does 2 * 128 * 127 = 32512 once the sign
+// of a byte has moved to the input; 255 * 127 * 2 would not.
 constexpr bool BYTES_ARE_SIGNED = true;
 OUTRIDER_INLINE i32p dot_part(i32p c, u8p w, int32_t x) {
     const __m256i pairs = _mm256_maddubs_epi16((__m256i)w, _mm256_set1_epi32(x));
