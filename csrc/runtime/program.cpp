@@ -197,9 +197,17 @@ class Worker {
         call.stride = width_of(one.out);
         if (!call.rows) return;
         const int tiles = num_tiles(*call.matrix);
-        const int piece = std::max(1, std::min(32, tiles / (pool_.size() * 8)));
-        for (int begin; (begin = next.fetch_add(piece, std::memory_order_relaxed)) < tiles;)
-            kernels_.linear(call, begin, std::min(begin + piece, tiles));
+        for (Range mine; (mine = take_share(next, tiles)).size();) kernels_.linear(call, mine.begin, mine.end);
+    }
+
+    // The next share of what is left: large ones first, then ever smaller ones, so that all threads end together.
+    Range take_share(std::atomic<int32_t> &next, int32_t end) const {
+        int32_t begin = next.load(std::memory_order_relaxed), share;
+        do {
+            if (begin >= end) return {end, end};
+            share = std::max(1, (end - begin) / (4 * pool_.size()));
+        } while (!next.compare_exchange_weak(begin, begin + share, std::memory_order_relaxed));
+        return {begin, begin + share};
     }
 
     // size: stretches in a row, values of a stretch; number: eps; data: weight
