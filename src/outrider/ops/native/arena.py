@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import sys
 
 import torch
 from torch import Tensor
@@ -20,12 +21,12 @@ class Arena:
     """Hands out stretches of large mappings; a mapping lives as long as any tensor in it."""
 
     def __init__(self) -> None:
-        self._chunk = torch.empty(0, dtype=torch.uint8)
+        self._chunk = torch.empty(0, dtype=torch.uint8, device="cpu")
 
     def take(self, num_bytes: int) -> Tensor:
         """Uninitialised bytes at a multiple of 64. Shapes: returns [num_bytes] uint8."""
         if num_bytes == 0:
-            return torch.empty(0, dtype=torch.uint8)
+            return torch.empty(0, dtype=torch.uint8, device="cpu")
         if num_bytes > len(self._chunk):
             self._chunk = _mapped(max(CHUNK_BYTES, num_bytes))
         taken, rest = self._chunk[:num_bytes], self._chunk[-(-num_bytes // ALIGNMENT) * ALIGNMENT :]
@@ -34,7 +35,10 @@ class Arena:
 
 
 def _mapped(num_bytes: int) -> Tensor:
-    mapping = mmap.mmap(-1, num_bytes)
+    """A mapping of our own: one that could be shared, Python's default, is not given huge pages on most systems."""
+    if sys.platform == "win32":
+        return torch.frombuffer(mmap.mmap(-1, num_bytes), dtype=torch.uint8)
+    mapping = mmap.mmap(-1, num_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without them: ordinary pages do as well
             mapping.madvise(mmap.MADV_HUGEPAGE)
