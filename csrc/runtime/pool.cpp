@@ -8,7 +8,8 @@ namespace outrider {
 
 namespace {
 
-constexpr int SPINS = 4000; // some tens of microseconds: longer than neighbours in step are apart
+constexpr int SPINS = 4000;  // some tens of microseconds: longer than neighbours in step are apart
+constexpr int YIELDS = 1000; // a millisecond where nobody else wants the core: who is missing then has lost its own
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -51,24 +52,48 @@ constexpr uint64_t PLAIN = 0;
 FloatMode::FloatMode() : saved_(float_mode()) { set_float_mode(PLAIN); }
 FloatMode::~FloatMode() { set_float_mode(saved_); }
 
+// Whoever goes to sleep counts itself and then looks at the round again; whoever ends the round looks at the count
+// afterwards. Both in one order for all threads, so one of them sees the other.
 void Barrier::wait() {
     const uint32_t round = round_.load(std::memory_order_relaxed);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
         arrived_.store(0, std::memory_order_relaxed);
-        round_.store(round + 1, std::memory_order_release);
+        round_.store(round + 1);
+        if (sleepers_.load() == 0) return;
+        std::lock_guard<std::mutex> lock(mutex_); // so that a sleeper either waits or has yet to look
+        wake_.notify_all();
         return;
     }
-    for (int spin = 0; round_.load(std::memory_order_acquire) == round; ++spin) {
-        if (spin < SPINS) relax();
-        else std::this_thread::yield();
+    for (int spin = 0; spin < SPINS; ++spin) {
+        if (is_past(round)) return;
+        relax();
     }
+    for (int turn = 0; turn < YIELDS; ++turn) {
+        if (is_past(round)) return;
+        std::this_thread::yield();
+    }
+    sleep(round);
+}
+
+void Barrier::sleep(uint32_t round) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleepers_.fetch_add(1);
+    wake_.wait(lock, [&] { return is_past(round); });
+    sleepers_.fetch_sub(1);
 }
 
 Pool::Pool(int threads) : barrier_(threads) {
-    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back(&Pool::serve, this, thread);
+    try {
+        for (int thread = 1; thread < threads; ++thread) workers_.emplace_back(&Pool::serve, this, thread);
+    } catch (...) {
+        close(); // a thread that is let go of while it runs ends the process
+        throw;
+    }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { close(); }
+
+void Pool::close() {
     {
         std::lock_guard<std::mutex> lock(mutex_);
         closing_ = true;

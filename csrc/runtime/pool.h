@@ -1,5 +1,5 @@
 // One pool of threads that share each piece of work, with barriers cheap enough to have ten of them in a layer.
-// Idle threads sleep; threads that wait for the others inside a piece of work spin for a moment and then yield.
+// Idle threads sleep; threads that wait for the others inside a piece of work spin for a moment, then yield, then sleep.
 #pragma once
 
 #include <atomic>
@@ -30,9 +30,14 @@ class Barrier {
     void wait();
 
   private:
+    bool is_past(uint32_t round) const { return round_.load() != round; }
+    void sleep(uint32_t round);
+
     const int count_;
-    std::atomic<int> arrived_{0};
+    std::atomic<int> arrived_{0}, sleepers_{0};
     std::atomic<uint32_t> round_{0};
+    std::mutex mutex_;
+    std::condition_variable wake_;
 };
 
 class Pool {
@@ -52,6 +57,7 @@ class Pool {
 
   private:
     void serve(int thread);
+    void close();
 
     Barrier barrier_;
     std::mutex entry_, mutex_;
