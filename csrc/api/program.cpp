@@ -4,6 +4,7 @@
 #include "../runtime/program.h"
 
 #include <exception>
+#include <stdexcept>
 
 using namespace outrider;
 
@@ -28,11 +29,13 @@ OUTRIDER_API Program *outrider_program_create(const Instruction *instructions, i
 
 OUTRIDER_API void outrider_program_destroy(Program *program) { delete program; }
 
-// -1: out of memory
+// -1: out of memory, -2: tokens outside the vocabulary
 OUTRIDER_API int32_t outrider_program_run(Program *program, const Kernels *kernels, Pool *pool, const Run *run) {
     try {
         program->run(*kernels, *pool, *run);
         return 0;
+    } catch (const std::out_of_range &) {
+        return -2;
     } catch (const std::exception &) {
         return -1;
     }

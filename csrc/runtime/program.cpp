@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include "barriers.h"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -8,7 +10,6 @@ namespace outrider {
 namespace {
 
 constexpr int64_t ALIGNMENT = 64;
-constexpr int FREELY = -1; // touched by whatever thread comes along, instead of a value by rows
 
 int64_t bytes_of(const Value &value) {
     const int64_t width = value.width;
@@ -16,36 +17,13 @@ int64_t bytes_of(const Value &value) {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-// How threads divide an instruction: the same rows each time, or whatever comes next.
-bool is_by_rows(Code code) {
-    return code != Code::LINEAR && code != Code::ATTEND && code != Code::PICK;
-}
-
-// What has happened to a place since the last barrier. Who divides by rows may follow who did so with the same value:
-// a thread finds its own rows. Another value in the same slot has its rows elsewhere, and counts as divided freely.
-class Touched {
-  public:
-    bool is_safe_to_read(int value) const { return !written_ || (value >= 0 && value == rows_of_); }
-    bool is_safe_to_write(int value) const { return (!written_ && !read_) || (value >= 0 && value == rows_of_); }
-    void read(int value) { touch(read_, value); }
-    void write(int value) { touch(written_, value); }
-
-  private:
-    void touch(bool &how, int value) {
-        rows_of_ = !read_ && !written_ ? value : value == rows_of_ ? value : NOBODY;
-        how = true;
-    }
-
-    static constexpr int NOBODY = -2;
-    bool read_ = false, written_ = false;
-    int rows_of_ = NOBODY; // the value that all touches so far have had, dividing it by rows
-};
+uint8_t *aligned(uint8_t *start) { return start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT; }
 
 } // namespace
 
 Program::Program(const Instruction *instructions, int count, const Value *values, int num_values)
     : instructions_(instructions, instructions + count), values_(values, values + num_values),
-      barrier_before_(count, 0), next_(new std::atomic<int32_t>[count]) {
+      next_(new std::atomic<int32_t>[count]) {
     check();
     for (const Value &value : values_) {
         if (value.place == Place::OUTSIDE) continue;
@@ -53,7 +31,7 @@ Program::Program(const Instruction *instructions, int count, const Value *values
         slot_bytes_[value.slot] = std::max(slot_bytes_[value.slot], bytes_of(value));
     }
     slots_.resize(slot_bytes_.size());
-    place_barriers();
+    barrier_before_ = barriers_before(instructions_, values_, (int)slots_.size());
 }
 
 void Program::check() const {
@@ -69,38 +47,24 @@ void Program::check() const {
     }
 }
 
-// Rows of T and rows that want logits are divided differently, but no value has both: PICK, which leads from one to the
-// other, reads freely.
-void Program::place_barriers() {
-    const int pages = 0, outside = 1, slots = 4; // places: the cache, three outside buffers, the slots
-    std::vector<Touched> touched(slots + slots_.size());
-    const auto place = [&](int value) {
-        return values_[value].place == Place::OUTSIDE ? outside + values_[value].slot : slots + values_[value].slot;
-    };
-    for (size_t i = 0; i < instructions_.size(); ++i) {
-        const Instruction &one = instructions_[i];
-        const bool by_rows = is_by_rows(one.code);
-        const auto as = [&](int value) { return by_rows ? value : FREELY; };
-        bool safe = one.out < 0 || touched[place(one.out)].is_safe_to_write(as(one.out));
-        for (int value : one.in)
-            if (value >= 0) safe = safe && touched[place(value)].is_safe_to_read(as(value));
-        if (one.code == Code::ATTEND) safe = safe && touched[pages].is_safe_to_read(FREELY);
-        if (one.code == Code::ROTATE) safe = safe && touched[pages].is_safe_to_write(FREELY);
-        if (!safe) touched.assign(touched.size(), Touched());
-        barrier_before_[i] = !safe;
-        for (int value : one.in)
-            if (value >= 0) touched[place(value)].read(as(value));
-        if (one.out >= 0) touched[place(one.out)].write(as(one.out));
-        if (one.code == Code::ATTEND) touched[pages].read(FREELY);
-        if (one.code == Code::ROTATE) touched[pages].write(FREELY);
-    }
-}
-
 void Program::reserve(int rows) {
     if (rows <= reserved_rows_) return;
-    reserved_rows_ = std::max(rows, std::min(2 * reserved_rows_, 512));
+    const int wanted = std::max(rows, std::min(2 * reserved_rows_, 512));
+    reserved_rows_ = 0; // nothing is there until all is there, should memory run out on the way
+    for (auto &slot : slots_) slot.reset();
     for (size_t slot = 0; slot < slots_.size(); ++slot)
-        slots_[slot].reset(new uint8_t[slot_bytes_[slot] * reserved_rows_ + ALIGNMENT]);
+        slots_[slot].reset(new uint8_t[slot_bytes_[slot] * wanted + ALIGNMENT]);
+    reserved_rows_ = wanted;
+}
+
+bool Program::knows_tokens(const Run &run) const {
+    for (const Instruction &one : instructions_) {
+        if (one.code != Code::EMBED) continue;
+        const int32_t known = ((const Matrix *)one.data[0])->rows;
+        for (int row = 0; row < run.rows; ++row)
+            if (run.token[row] < 0 || run.token[row] >= known) return false;
+    }
+    return true;
 }
 
 // One thread's way through the program.
@@ -132,8 +96,7 @@ class Worker {
     }
 
     uint8_t *base(int value) const {
-        uint8_t *start = program_.slots_[program_.values_[value].slot].get();
-        return start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT;
+        return aligned(program_.slots_[program_.values_[value].slot].get());
     }
 
     float *floats(int value, int64_t row = 0) const {
@@ -315,6 +278,7 @@ class Worker {
 };
 
 void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
+    if (!knows_tokens(run)) throw std::out_of_range("token");
     std::lock_guard<std::mutex> turn(busy_);
     reserve(std::max(run.rows, run.picked));
     int64_t scratch = 0;
@@ -322,7 +286,7 @@ void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
     for (const Instruction &one : instructions_)
         for (int s = 0; one.code == Code::ATTEND && s < run.spans; ++s)
             scratch = std::max(scratch, kernels.attention_scratch(first.attention_call(one), run.span[s]));
-    scratch = (scratch + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    scratch = (scratch + ALIGNMENT) / ALIGNMENT * ALIGNMENT; // threads share no line
     std::vector<float> scratches(scratch * pool.size() + ALIGNMENT);
     for (size_t i = 0; i < instructions_.size(); ++i) next_[i].store(0, std::memory_order_relaxed);
 
@@ -333,7 +297,7 @@ void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
         const Run *run;
         float *scratches;
         int64_t scratch;
-    } task{this, &kernels, &pool, &run, scratches.data(), scratch};
+    } task{this, &kernels, &pool, &run, (float *)aligned((uint8_t *)scratches.data()), scratch};
     pool.run(
         [](void *context, int thread) {
             const Task &task = *(Task *)context;

@@ -53,14 +53,15 @@ class Program {
     // Throws std::invalid_argument for a list that does not fit together.
     Program(const Instruction *instructions, int count, const Value *values, int num_values);
 
+    // Throws std::out_of_range for tokens outside the vocabulary, std::bad_alloc where memory runs out.
     void run(const Kernels &kernels, Pool &pool, const Run &run);
 
   private:
     friend class Worker;
 
     void check() const;
-    void place_barriers();
     void reserve(int rows);
+    bool knows_tokens(const Run &run) const;
 
     std::vector<Instruction> instructions_;
     std::vector<Value> values_;
