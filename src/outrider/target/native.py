@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +30,8 @@ _NO_ROWS = torch.empty(0, dtype=torch.int64)
 class NativeTarget:
     """See `interface.Target`. `context` bounds absolute positions and so the rope tables.
 
-    A row's logits are the same bits alone and in any batch, chunk, tree or page, with any number of threads.
+    A row's logits are the same bits alone and in any batch, chunk, tree or page, with any number of threads. Engines in
+    several threads may share it: passes take turns.
     """
 
     def __init__(self, library: Library, spec: ModelSpec, weights: Weights, context: int, threads: int,
@@ -41,6 +43,7 @@ class NativeTarget:
         self._library, self._ropes = library, RopeTables(full, local)
         self._kernels, self._pool = library.kernels(), Pool(library, threads)
         self._recorder, self._decoder = described(spec, weights)
+        self._recording = threading.Lock()
         self._programs: dict[tuple[int, ...], Program] = {}
         self._head: Program | None = None
         self._pages: weakref.WeakKeyDictionary[KVCache[Any], PageTable] = weakref.WeakKeyDictionary()
@@ -89,8 +92,8 @@ class NativeTarget:
         pages = self._pages.get(cache)
         if pages is None:
             pages = self._pages[cache] = PageTable(cache.layers)
-        logits_RV = torch.empty(len(step.logit_row_R), self.spec.vocab_size)
-        feature_TF = torch.empty(len(step.token_T), self.spec.hidden_size * len(taps)) if taps else None
+        logits_RV = _floats(len(step.logit_row_R), self.spec.vocab_size)
+        feature_TF = _floats(len(step.token_T), self.spec.hidden_size * len(taps)) if taps else None
         buffers = {Outside.LOGITS: logits_RV} | ({} if feature_TF is None else {Outside.FEATURES: feature_TF})
         self._program(tuple(taps)).run(self._kernels, self._pool, step, pages, self._ropes, Buffers(buffers))
         return ForwardOutput(logits_RV, feature_TF)
@@ -102,26 +105,33 @@ class NativeTarget:
 
     @torch.inference_mode()
     def head(self, hidden_TD: Tensor) -> Tensor:
-        if self._head is None:
-            hidden = self._recorder.outside(Outside.HIDDEN, self.spec.hidden_size, picked=False)
-            recording = self._recorder.finish({Outside.LOGITS: self._decoder.logits(hidden)})
-            self._head = Program(self._library, recording)
-        logits_TV = torch.empty(len(hidden_TD), self.spec.vocab_size)
-        row_T = torch.zeros(len(hidden_TD), dtype=torch.int64)
+        with self._recording:
+            if self._head is None:
+                hidden = self._recorder.outside(Outside.HIDDEN, self.spec.hidden_size, picked=False)
+                recording = self._recorder.finish({Outside.LOGITS: self._decoder.logits(hidden)})
+                self._head = Program(self._library, recording)
+        logits_TV = _floats(len(hidden_TD), self.spec.vocab_size)
+        row_T = torch.zeros(len(hidden_TD), dtype=torch.int64, device=CPU)
         buffers = Buffers({Outside.HIDDEN: hidden_TD.float().contiguous(), Outside.LOGITS: logits_TV})
         step = Step(row_T, row_T, row_T, (), _NO_ROWS)
         self._head.run(self._kernels, self._pool, step, None, None, buffers)
         return logits_TV
 
     def _program(self, taps: tuple[int, ...]) -> Program:
-        """The pass that also gives these taps, recorded when first asked for."""
-        if taps not in self._programs:
-            hidden = self._decoder(Pass(_NO_STEP, _NO_CACHES, self._ropes), taps)
-            outputs = {Outside.LOGITS: self._decoder.logits(hidden.hidden_RD)}
-            if hidden.feature_TF is not None:
-                outputs[Outside.FEATURES] = hidden.feature_TF
-            self._programs[taps] = Program(self._library, self._recorder.finish(outputs))
-        return self._programs[taps]
+        """The pass that also gives these taps, recorded when first asked for. Raises: IndexError for no such layer."""
+        if any(not 0 <= tap < self.num_layers for tap in taps):
+            raise IndexError(f"taps {taps} of a model with layers 0 … {self.num_layers - 1}")
+        with self._recording:
+            if taps not in self._programs:
+                self._programs[taps] = self._recorded(taps)
+            return self._programs[taps]
+
+    def _recorded(self, taps: tuple[int, ...]) -> Program:
+        hidden = self._decoder(Pass(_NO_STEP, _NO_CACHES, self._ropes), taps)
+        outputs = {Outside.LOGITS: self._decoder.logits(hidden.hidden_RD)}
+        if hidden.feature_TF is not None:
+            outputs[Outside.FEATURES] = hidden.feature_TF
+        return Program(self._library, self._recorder.finish(outputs))
 
 
 _NO_STEP = Step(_NO_ROWS, _NO_ROWS, _NO_ROWS, (), _NO_ROWS)
@@ -135,6 +145,11 @@ def described(spec: ModelSpec, weights: Weights) -> tuple[Recorder, Decoder]:
         decoder = Decoder(spec, recorder)
     recorder.bind(dict(decoder.named_parameters()), weights)
     return recorder, decoder
+
+
+def _floats(rows: int, width: int) -> Tensor:
+    """What kernels write to: float32 whatever torch's defaults are."""
+    return torch.empty(rows, width, dtype=torch.float32, device=CPU)
 
 
 def _zeros(size: tuple[int, ...]) -> Tensor:

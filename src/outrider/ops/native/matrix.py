@@ -19,6 +19,7 @@ from outrider.ops.native.library import Library
 
 TILE_ROWS = 16
 INPUT_STEP = 32  # a packed matrix has a multiple of so many inputs
+MAX_HEAD_SIZE = 512  # of csrc/kernels/table.h
 _RANGES_PER_THREAD = 8  # so that a thread that was interrupted does not hold up the end
 
 
@@ -163,7 +164,7 @@ class MatrixFunctions:
 
     def unpack(self, matrix: PackedMatrix, row: Tensor, scale: float = 1.0) -> Tensor:
         """Rows as float32, times `scale`. Shapes: row [n] int64; returns [n, inputs]."""
-        y = torch.empty(len(row), matrix.inputs)
+        y = torch.empty(len(row), matrix.inputs, dtype=torch.float32, device="cpu")
         code = self._unpack(matrix.kind, matrix.rows, matrix.inputs, matrix.address, row.contiguous().data_ptr(),
                             len(row), scale, y.data_ptr())
         _check(code, f"rows outside 0 … {matrix.rows - 1}")
@@ -173,7 +174,7 @@ class MatrixFunctions:
                addends: Addends = Addends()) -> Tensor:
         """x @ matrix.T on the calling thread. Shapes: x [n, inputs], float32 or quantised as the matrix is."""
         num_x = len(x.q) if isinstance(x, QuantisedInputs) else len(x)
-        y = torch.empty(num_x, matrix.rows)
+        y = torch.empty(num_x, matrix.rows, dtype=torch.float32, device="cpu")
         self.linear_into(kernels, matrix, x, y, addends, range(-(-matrix.rows // TILE_ROWS)))
         return y
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from outrider.core.step import LayerPages, Span, Step
-from outrider.errors import NativeLibraryError
+from outrider.errors import ConfigError, NativeLibraryError
 from outrider.ops.interface import RopeTables
 from outrider.ops.native.library import Library
 from outrider.ops.native.matrix import PackedMatrix
 from outrider.ops.native.recorder import Instruction, Outside, Recording
 
 _I32, _PTR = ctypes.c_int32, ctypes.c_void_p
+_CPU = torch.device("cpu")
+_UNKNOWN_TOKEN = -2
 
 
 class _Matrix(ctypes.Structure):
@@ -48,16 +51,32 @@ class _Run(ctypes.Structure):
 
 
 class Pool:
-    """Threads that share the work of a pass, the caller's among them. Idle ones sleep."""
+    """Threads that share the work of a pass, the caller's among them. Idle ones sleep.
+
+    A forked process inherits no threads and gets its own when it first asks.
+    """
 
     def __init__(self, library: Library, threads: int) -> None:
-        """Raises: NativeLibraryError where the system has no more threads."""
+        """Raises: ConfigError for no threads at all; NativeLibraryError where the system has no more of them."""
+        if threads < 1:
+            raise ConfigError(f"threads {threads}: expected 1 or more")
         self.threads = threads
-        self.handle = library.function("outrider_pool_create", [_I32], _PTR)(threads)
-        if not self.handle:
-            raise NativeLibraryError(f"cannot start {threads} threads; ask for fewer with --threads")
-        destroy = library.function("outrider_pool_destroy", [_PTR], None)
-        weakref.finalize(self, destroy, self.handle)
+        self._create = library.function("outrider_pool_create", [_I32], _PTR)
+        self._destroy = library.function("outrider_pool_destroy", [_PTR], None)
+        self._start()
+
+    @property
+    def handle(self) -> int:
+        if self._process != os.getpid():
+            self._start()
+        return self._handle
+
+    def _start(self) -> None:
+        self._process, self._handle = os.getpid(), self._create(self.threads)
+        if not self._handle:
+            raise NativeLibraryError(f"cannot start {self.threads} threads; ask for fewer with --threads")
+        # At exit a pass may still be under way in a daemon thread: the system cleans up better than we.
+        weakref.finalize(self, _destroy_own, self._destroy, self._handle, self._process).atexit = False
 
 
 class PageTable:
@@ -94,14 +113,20 @@ class Program:
                               (_Value * len(values))(*values), len(values))
         if not self._handle:
             raise NativeLibraryError("a model was recorded that the kernels cannot run")
-        weakref.finalize(self, library.function("outrider_program_destroy", [_PTR], None), self._handle)
+        destroy = library.function("outrider_program_destroy", [_PTR], None)
+        weakref.finalize(self, destroy, self._handle).atexit = False
         self._run = library.function("outrider_program_run", [_PTR] * 4)
 
     def run(self, kernels: int, pool: Pool, step: Step, pages: PageTable | None, ropes: RopeTables | None,
             buffers: Buffers) -> None:
-        """One pass over the rows of `step`. Raises: NativeLibraryError where memory runs out."""
+        """One pass over the rows of `step`.
+
+        Raises: NativeLibraryError where memory runs out; IndexError for tokens or positions that are not there.
+        """
+        if ropes is not None:
+            _check_positions(step, len(ropes.full.cos_PK))
         spans = [_span(span) for span in step.spans]
-        parents = [torch.tensor(span.parent_A, dtype=torch.int32) for span in step.spans]
+        parents = [torch.tensor(span.parent_A, dtype=torch.int32, device=_CPU) for span in step.spans]
         for span, parent_A in zip(spans, parents, strict=True):
             span.parent = parent_A.data_ptr()
         run = _Run(len(step.token_T), len(step.logit_row_R), len(spans))
@@ -115,7 +140,10 @@ class Program:
             run.sin[:] = [table.sin_PK.data_ptr() for table in (ropes.full, ropes.local)]
         for outside, tensor in buffers.tensors.items():
             run.outside[outside] = tensor.data_ptr()
-        if self._run(self._handle, kernels, pool.handle, ctypes.addressof(run)) < 0:
+        code = self._run(self._handle, kernels, pool.handle, ctypes.addressof(run))
+        if code == _UNKNOWN_TOKEN:
+            raise IndexError("a step has tokens outside the vocabulary")
+        if code < 0:
             raise NativeLibraryError(f"out of memory in a pass over {len(step.token_T)} rows; take smaller chunks")
 
     def _encoded(self, one: Instruction) -> _Instruction:
@@ -131,6 +159,19 @@ class Program:
             return None if item is None else item.data_ptr()
         matrix = self._matrices.setdefault(id(item), _Matrix(item.kind, item.rows, item.inputs, item.address))
         return ctypes.addressof(matrix)
+
+
+def _destroy_own(destroy: Callable[..., int], handle: int, process: int) -> None:
+    if process == os.getpid():  # in a fork there are no such threads to wait for
+        destroy(handle)
+
+
+def _check_positions(step: Step, known: int) -> None:
+    """The rope tables end somewhere, and kernels do not look. Raises: IndexError."""
+    if max((span.length + len(span.parent_A) for span in step.spans), default=0) <= known:
+        return  # as is every step but for trees at the very end
+    if len(step.position_T) and int(step.position_T.max()) >= known:
+        raise IndexError(f"a step has positions beyond the {known} that the target was made for")
 
 
 def _span(span: Span) -> _Span:

@@ -148,7 +148,7 @@ class Recorder:
     def add(self, x_TD: Tensor, y_TD: Tensor) -> Tensor:
         x, y = self._index[id(x_TD)], self._index[id(y_TD)]
         last = self._instructions[-1]
-        if last.code == Code.LINEAR and last.out == y and last.inputs[1] == -1:
+        if last.code == Code.LINEAR and last.out == y != x and last.inputs[1] == -1:
             self._instructions[-1] = replace(last, inputs=(last.inputs[0], x))
             return self._tensor(y)
         return self._emit(Code.ADD, self._values[x], (x, y))
@@ -190,7 +190,7 @@ class Recorder:
 
     def _tensor(self, value: int) -> Tensor:
         """A tensor without memory that stands for a value."""
-        tensor = torch.empty(1, self._values[value].width, device="meta")
+        tensor = torch.empty(1, self._values[value].width, dtype=torch.float32, device="meta")
         self._alive.append(tensor)
         self._index[id(tensor)] = value
         return tensor
