@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from outrider.ops.native.threads import available_threads
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.interface import Target
 from outrider.target.native import NativeTarget
-from outrider.target.weights import EXACT, load_weights, obstacle
+from outrider.target.weights import EXACT, check_rounding, load_weights, obstacle
 
 MAX_CONTEXT = 32_768  # unless more is asked for
 _OPS = ("native", "reference")
@@ -45,46 +46,56 @@ def load_model(reference: str | Path, *, dtype: str = "", device: str = "", cont
     `weights` and `threads` are for native ops: q8 or q4 rounds the matrices, 0 threads are all that are available.
     Raises: OutriderError for whatever stands in the way, in one line.
     """
+    _check(ops, dtype, weights, threads)
     place = _device(device)
     path = resolve(str(reference), fetch=True)
     checkpoint = open_checkpoint(path)
-    library = _library(ops, place, dtype, checkpoint.spec)
+    library = _library(ops, place, dtype, checkpoint.spec, weights)
     tokenizer = open_tokenizer(path)
     positions = context_size(checkpoint.spec.max_positions, context)
     name = str(reference) if path.name not in str(reference) else path.stem
     if library is None:
-        decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _dtype(dtype, place, weights), place)
+        decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _dtype(dtype, place), place)
         return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
-    packed = load_weights(checkpoint, library, weights or EXACT)
-    target = NativeTarget(library, checkpoint.spec, packed, positions, threads or available_threads(),
-                          tokenizer.fingerprint())
+    threads = threads or available_threads()
+    packed = load_weights(checkpoint, library, weights or EXACT, threads)
+    target = NativeTarget(library, checkpoint.spec, packed, positions, threads, tokenizer.fingerprint())
     return LoadedModel(name, target, tokenizer)
 
 
-def _library(ops: str, device: torch.device, dtype: str, spec: ModelSpec) -> Library | None:
-    """The kernels, where the model is to run on them. What is not asked for but missing is a warning."""
+def _check(ops: str, dtype: str, weights: str, threads: int) -> None:
+    """What can be told before anything is fetched or read. Raises: ConfigError."""
     if ops not in ("", *_OPS):
         raise ConfigError(f"unknown ops '{ops}'{suggestion(ops, _OPS)}; known: {', '.join(_OPS)}")
+    if dtype not in ("", *_DTYPES):
+        raise ConfigError(f"unknown dtype '{dtype}'{suggestion(dtype, _DTYPES)}; known: {', '.join(_DTYPES)}")
+    check_rounding(weights or EXACT)
+    most = os.cpu_count() or 1
+    if not 0 <= threads <= most:
+        raise ConfigError(f"threads {threads}: expected 1 to {most}, the cores of this machine, or 0 for all available")
+
+
+def _library(ops: str, device: torch.device, dtype: str, spec: ModelSpec, weights: str) -> Library | None:
+    """The kernels, where the model is to run on them. What is not asked for but missing is a warning."""
     if ops == "native" and (device.type != "cpu" or dtype):
         raise ConfigError("ops native: they run on the CPU, in the file's precision; leave out --device and --dtype")
+    rounded = weights not in ("", EXACT)
     if ops == "reference" or device.type != "cpu" or dtype:
+        if rounded:
+            raise ConfigError(f"weights {weights}: only native ops round weights, on the CPU; "
+                              "leave out --weights, or --ops, --dtype and --device")
         return None
     library = native_library()
     reason = MISSING if library is None else obstacle(spec)
-    if reason and ops == "native":
-        raise ConfigError(f"ops native: {reason}")
+    if reason and (ops == "native" or rounded):
+        raise ConfigError(f"{f'weights {weights}' if rounded else 'ops native'}: {reason}")
     if reason:
         logging.getLogger(__name__).warning("%s", reason if library is None else f"on reference ops: {reason}")
     return None if reason else library
 
 
-def _dtype(name: str, device: torch.device, weights: str) -> torch.dtype:
-    if weights:
-        raise ConfigError(f"weights {weights}: only native ops round weights; leave out --ops, --dtype and --device")
-    wanted = name or ("float32" if device.type == "cpu" else "bfloat16")
-    if wanted not in _DTYPES:
-        raise ConfigError(f"unknown dtype '{wanted}'{suggestion(wanted, _DTYPES)}; known: {', '.join(_DTYPES)}")
-    return _DTYPES[wanted]
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    return _DTYPES[name or ("float32" if device.type == "cpu" else "bfloat16")]
 
 
 def context_size(max_positions: int, wanted: int) -> int:
