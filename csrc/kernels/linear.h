@@ -15,7 +15,7 @@
 namespace outrider::OUTRIDER_ISA {
 
 constexpr int CHUNK = 64;
-constexpr int AHEAD_BYTES = 4096; // how far the weights are prefetched
+constexpr int AHEAD_BYTES = 8192; // how far the weights are prefetched
 
 OUTRIDER_INLINE void finish(const LinearCall &call, int tile, int row, F sum) {
     const int first = tile * TILE_ROWS, left = call.matrix->rows - first, count = left < TILE_ROWS ? left : TILE_ROWS;
@@ -25,10 +25,6 @@ OUTRIDER_INLINE void finish(const LinearCall &call, int tile, int row, F sum) {
     if (call.add) sum = sum + (whole ? load(call.add + at) : load_first(call.add + at, count));
     if (whole) store(call.y + at, sum);
     else store_first(call.y + at, sum, count);
-}
-
-OUTRIDER_INLINE void prefetch(const uint8_t *from, int64_t bytes) {
-    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
 }
 
 // Row blocks are of nearly equal size: two of five rows take less than one of eight and one of two.
@@ -54,14 +50,14 @@ template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, 
     alignas(64) float sum[CHUNK * T * LANES];
     for (int m = 0; m < count * T; ++m) store(sum + m * LANES, zero());
     for (int block = 0; block < num_blocks(inputs); ++block) {
-        const int64_t bytes = block_bytes(of, groups_of_block(inputs, block));
-        for (int t = 0; t < T; ++t) {
-            prefetch(from + t * tile_size + AHEAD_BYTES, bytes);
-            unpack<KIND>(from + t * tile_size, inputs, block, weights[t]);
-        }
-        for (int b = 0; b < rows.count; ++b)
+        const int groups = groups_of_block(inputs, block);
+        const int64_t bytes = block_bytes(of, groups);
+        for (int t = 0; t < T; ++t) unpack<KIND>(from + t * tile_size, inputs, block, weights[t]);
+        for (int b = 0; b < rows.count; ++b) { // the first rows fetch for all
+            const Ahead ahead{from + AHEAD_BYTES, b ? 0 : bytes / groups, tile_size};
             multiply_rows<ShapeOf<KIND>, T, AT_MOST>(call, weights, begin + rows.begin(b), rows.size(b),
-                                                     sum + rows.begin(b) * T * LANES);
+                                                     sum + rows.begin(b) * T * LANES, ahead);
+        }
         from += bytes;
     }
     for (int m = 0; m < count * T; ++m) finish(call, tile + m % T, begin + m / T, load(sum + m * LANES));

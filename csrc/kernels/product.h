@@ -88,9 +88,23 @@ OUTRIDER_INLINE void add_group(const Weights &w, const Rows<R> &x, int group, in
     for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
 }
 
+// Weights to be fetched while others are multiplied: `step` bytes for each group, of each tile.
+struct Ahead {
+    const uint8_t *next;
+    int64_t step, tile;
+};
+
+// Little by little, between the products: a burst would hold up the loads behind it.
+OUTRIDER_INLINE void fetch(const Ahead &ahead, int group, int tiles) {
+    for (int t = 0; t < tiles; ++t)
+        for (int64_t at = 0; at < ahead.step; at += 64)
+            __builtin_prefetch(ahead.next + t * ahead.tile + group * ahead.step + at);
+}
+
 // Exactly R rows from `row` on times T tiles, into their sums [R][T][16].
 template <class S, int T, int R>
-static __attribute__((noinline)) void multiply(const LinearCall &call, const Weights *w, int row, float *sum) {
+static __attribute__((noinline)) void multiply(const LinearCall &call, const Weights *w, int row, float *sum,
+                                               const Ahead &ahead) {
     Rows<R> x;
     F f[T][R];
     I c[T][R];
@@ -98,6 +112,7 @@ static __attribute__((noinline)) void multiply(const LinearCall &call, const Wei
     for (int m = 0; m < R; ++m)
         for (int t = 0; t < T; ++t) f[t][m] = load(sum + (m * T + t) * LANES);
     for (int group = 0; group < w->num_inputs / 32; ++group) {
+        fetch(ahead, group, T);
 #pragma GCC unroll 2
         for (int part = 0; part < 32 / S::GROUP; ++part) {
             multiply_codes<S, T, R>(w, x, group, part, c);
@@ -110,11 +125,12 @@ static __attribute__((noinline)) void multiply(const LinearCall &call, const Wei
 
 // `count` <= R rows.
 template <class S, int T, int R>
-OUTRIDER_INLINE void multiply_rows(const LinearCall &call, const Weights *w, int row, int count, float *sum) {
+OUTRIDER_INLINE void multiply_rows(const LinearCall &call, const Weights *w, int row, int count, float *sum,
+                                   const Ahead &ahead) {
     if constexpr (R > 1) {
-        if (count < R) return multiply_rows<S, T, R - 1>(call, w, row, count, sum);
+        if (count < R) return multiply_rows<S, T, R - 1>(call, w, row, count, sum, ahead);
     }
-    multiply<S, T, R>(call, w, row, sum);
+    multiply<S, T, R>(call, w, row, sum, ahead);
 }
 
 } // namespace outrider::OUTRIDER_ISA
