@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from outrider.core.tree import Budget
 from outrider.drafters.ngram_hash import NgramHashDrafter
 from outrider.drafting.interface import SequenceContext
 from outrider.drafting.ngram_pool import MAX_CONFIDENCE
+from outrider.drafting.rolling import Trail, grams
 from outrider.errors import CheckpointError, ConfigError, VocabularyError
 from stub_target import StubTarget, after, build
 
-TEXT = st.lists(st.integers(0, 3), min_size=2, max_size=60)
+ALPHABET = range(1, 5)  # no two of its grams share a place of the pool: a dict has no such thing
+TEXT = st.lists(st.sampled_from(ALPHABET), min_size=2, max_size=60)
 SIZES = (4, 2)
 
 
@@ -51,9 +54,18 @@ class DictTwin:
         return text[start:]
 
 
+def test_the_grams_of_the_alphabet_have_places_of_their_own() -> None:
+    pool, places = NgramHashDrafter.Config().entries, []
+    for gram in grams(SIZES):
+        for tokens in product(ALPHABET, repeat=gram.size):
+            trail = Trail(gram.size)
+            trail.extend(tokens)
+            places.append(gram.key(trail.hash_n[-1], trail.hash_n[0]) >> 65 - pool.bit_length())
+    assert len(set(places)) == len(places) == 4**4 + 4**2
+
+
 @given(TEXT)
 def test_drafts_are_those_of_a_dict(text: list[int]) -> None:
-    """A tag lets 1 collision in 2048 through, and 4 Mi places hold at most 240 entries: chances of 1e-8 an example."""
     drafter = build("ngram_hash:sizes=4/2;floor=0")
     twin = DictTwin(SIZES)
     twin.learn(text)
