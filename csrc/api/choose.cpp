@@ -23,6 +23,15 @@ OUTRIDER_API int32_t outrider_walk(Chooser *chooser, const Round *round) {
     return 0;
 }
 
+OUTRIDER_API int32_t outrider_places(Chooser *chooser, const Places *places) {
+    try {
+        rank_places(*chooser, *places);
+    } catch (const std::bad_alloc &) {
+        return OUT_OF_MEMORY;
+    }
+    return 0;
+}
+
 // uniform[i] and gumbel[i] of token[i] at one position of a key.
 OUTRIDER_API void outrider_noise(uint64_t seed, int64_t sample, int64_t position, const int64_t *token, int64_t count,
                                  double *uniform, double *gumbel) {

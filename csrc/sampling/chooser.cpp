@@ -45,10 +45,38 @@ int64_t Chooser::choose(const float *logits, int64_t vocab, const Request &reque
                                       : std::max_element(score_.begin(), score_.end()) - score_.begin();
     const double top = keeps_logits ? (double)logits[best] : score_[(size_t)best];
     if (request.is_greedy() || !std::isfinite(top)) return best;
-    keeps_logits ? temper(logits, top, request.temperature) : temper(score_.data(), top, request.temperature);
-    filter(request);
-    const Field field = {coarse_.data(), vocab, 0.0f, shrink_of(1.0), words.a, words.b};
+    const Field field = contest(logits, top, request, words);
     return race(kernels_, field, words, best, [this](int64_t id) { return score_[(size_t)id]; });
+}
+
+void Chooser::lead(const float *logits, int64_t vocab, const Request &request, const Words &words, Leaders &leaders) {
+    const bool keeps_logits = request.keeps_logits();
+    if (!keeps_logits || request.has_filters()) score_.resize((size_t)vocab);
+    if (!keeps_logits) weigh(logits, request, {nullptr, 0});
+    keeps_logits ? offer_all(logits, vocab, leaders) : offer_all(score_.data(), vocab, leaders);
+    if (request.is_greedy() || leaders.size() == 0 || !std::isfinite(leaders.begin()->score)) return;
+    favourite_.assign(leaders.begin(), leaders.end());
+    leaders.clear();
+    const double top = favourite_[0].score, temperature = request.temperature;
+    if (keeps_logits && !request.has_filters()) {
+        const Field field = {logits, vocab, (float)top, shrink_of(temperature), words.a, words.b};
+        race_for_places(kernels_, field, words, favourite_, leaders,
+                        [=](int64_t id) { return ((double)logits[id] - top) / temperature; });
+    } else {
+        const Field field = contest(logits, top, request, words);
+        race_for_places(kernels_, field, words, favourite_, leaders,
+                        [this](int64_t id) { return coarse_[(size_t)id] > -INFINITY ? score_[(size_t)id] : -INFINITY; });
+    }
+}
+
+// Of a request that is not plain: its scores, the best at 0, and who is in the race.
+Field Chooser::contest(const float *logits, double top, const Request &request, const Words &words) {
+    if (request.keeps_logits())
+        temper(logits, top, request.temperature);
+    else
+        temper(score_.data(), top, request.temperature);
+    filter(request);
+    return {coarse_.data(), (int64_t)coarse_.size(), 0.0f, shrink_of(1.0), words.a, words.b};
 }
 
 int64_t Chooser::choose_plainly(const float *logits, int64_t vocab, const Request &request, const Words &words) const {

@@ -1,7 +1,8 @@
-// The argmax of score + noise in float64, ties to the lowest id, looking exactly only at those that may win.
+// The best by score + noise in float64, ties to the lowest id, looking exactly only at those that may be among them.
 #pragma once
 
 #include "../kernels/table.h"
+#include "leaders.h"
 #include "noise.h"
 
 namespace outrider {
@@ -28,6 +29,18 @@ int64_t race(const Kernels &kernels, const Field &field, const Words &words, int
             winner = id;
             best = reached;
         }
+    }
+}
+
+// Fills `leaders`, starting with a few who are likely to be among them; exact(id) is -inf for who is not in the race.
+template <class Exact>
+void race_for_places(const Kernels &kernels, const Field &field, const Words &words,
+                     const std::vector<Ranked> &favourites, Leaders &leaders, Exact exact) {
+    for (const Ranked &one : favourites) leaders.offer({exact(one.id) + gumbel(words, one.id), one.id});
+    for (int64_t id = 0;; ++id) {
+        id = kernels.contender(field, id, (float)(leaders.bar() - BAR_SLACK));
+        if (id >= field.count) return;
+        if (!leaders.has(id)) leaders.offer({exact(id) + gumbel(words, id), id});
     }
 }
 

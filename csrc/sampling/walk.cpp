@@ -37,4 +37,19 @@ void walk(Chooser &chooser, const Round &round) {
     for (int64_t index = 0; index < round.count; ++index) round.num_emitted[index] = walk_one(chooser, round, index);
 }
 
+void rank_places(Chooser &chooser, const Places &places) {
+    std::vector<Ranked> place((size_t)places.room);
+    for (int64_t index = 0; index < places.count; ++index) {
+        const Request &request = places.request[index];
+        Leaders leaders(place.data(), places.room);
+        chooser.lead(places.logits + request.row * places.stride, places.vocab, request,
+                     choice_words(request.seed, request.sample, request.position), leaders);
+        for (int64_t i = 0; i < places.room; ++i) {
+            const bool taken = i < leaders.size();
+            places.token[index * places.room + i] = taken ? place[(size_t)i].id : NO_TOKEN;
+            places.value[index * places.room + i] = taken ? place[(size_t)i].score : -INFINITY;
+        }
+    }
+}
+
 } // namespace outrider

@@ -19,4 +19,17 @@ struct Round {
 
 void walk(Chooser &chooser, const Round &round);
 
+// The best `room` tokens by score + noise after each of `count` rows, best first; token -1 and value -inf behind the
+// last. Rows begin `stride` floats apart and count their first `vocab`.
+struct Places {
+    const float *logits;
+    int64_t stride, vocab;
+    const Request *request; // [count]
+    int64_t count, room;
+    int64_t *token; // [count][room]
+    double *value;
+};
+
+void rank_places(Chooser &chooser, const Places &places);
+
 } // namespace outrider

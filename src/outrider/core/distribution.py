@@ -83,6 +83,22 @@ def choose(logits_V: Tensor, sampling: Sampling, key: NoiseKey, position: int, h
     return int(noisy(scores(logits_V, sampling, history), sampling, key, position).argmax())
 
 
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best tokens of a row by score + noise, best first; none that has no chance."""
+
+    token_K: list[int]
+    value_K: list[float]
+
+
+def best(noisy_V: Tensor, count: int) -> Best:
+    """The `count` best of `noisy`'s sum."""
+    border = noisy_V.topk(min(count, len(noisy_V))).values[-1]  # topk itself takes any of equals
+    token_C = ((noisy_V >= border) & (noisy_V > -torch.inf)).nonzero()[:, 0]
+    top_C = noisy_V[token_C].sort(descending=True, stable=True)
+    return Best(token_C[top_C.indices[:count]].tolist(), top_C.values[:count].tolist())
+
+
 def _biased(score_V: Tensor, sampling: Sampling) -> Tensor:
     token_C = torch.tensor(list(sampling.logit_bias), dtype=torch.int64, device=score_V.device)
     bias_C = torch.tensor(list(sampling.logit_bias.values()), dtype=torch.float64, device=score_V.device)

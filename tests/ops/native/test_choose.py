@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from native_rows import native_library
-from outrider.core.distribution import History, choose, scores
+from outrider.core.distribution import Best, History, best, choose, noisy, scores
 from outrider.core.noise import NoiseKey, gumbel, uniform
 from outrider.core.sampling import Sampling
 from outrider.core.tree import DraftBatch, DraftTree
 from outrider.ops.native.choose import Asker, Chooser, noise
+from outrider.ops.native.places import Ranker
 from outrider.verify.match import walk_one
 from sampling_values import samplings
 from trees import draft_trees
@@ -30,6 +31,7 @@ LIBRARY = native_library()
 CPU = torch.device("cpu")
 SETS = LIBRARY.names()
 CHOOSERS = [Chooser(LIBRARY, name) for name in SETS]
+RANKERS = [Ranker(LIBRARY, name) for name in SETS]
 TEMPERATURES = [0.0, 1e-300, 1e-6, 0.1, 0.7, 1.0, 1.5, 100.0]
 keys = st.builds(NoiseKey, st.integers(0, 2**64 - 1), st.integers(0, 1023))
 
@@ -202,3 +204,76 @@ def test_a_round_equals_its_sequences_walked_one_by_one(
         assert all(tokens[count:] == [-1] * (len(tokens) - count) and nodes[count:] == [-2] * (len(nodes) - count)
                    for tokens, nodes, count in zip(verdicts.token_BW.tolist(), verdicts.node_BW.tolist(), counts,
                                                    strict=True))
+
+
+def ranked(logits_RV: Tensor, sampling: Sampling, key: NoiseKey, count: int, vocab: int) -> list[Best]:
+    """The best of every row, row r at position 3 * r, that all kernel sets agree on."""
+    asker = Asker(sampling, key)
+    asked = [asker.apart(row, 3 * row) for row in range(len(logits_RV))]
+    found = [ranker.best(logits_RV, asked, count, vocab) for ranker in RANKERS]
+    assert found == found[:1] * len(found)
+    return found[0]
+
+
+def wanted_best(logits_RV: Tensor, sampling: Sampling, key: NoiseKey, count: int, vocab: int) -> list[Best]:
+    return [best(noisy(scores(logits_V[:vocab], sampling), sampling, key, 3 * row), count)
+            for row, logits_V in enumerate(logits_RV)]
+
+
+def calm(sampling: Sampling) -> Sampling:
+    """Without penalties, which only a history has, and without scores that float32 holds for -inf."""
+    bias = {token: max(bias, -50.0) for token, bias in sampling.logit_bias.items()}
+    temperature = 0.0 if sampling.is_greedy else max(sampling.temperature, 1e-6)
+    return replace(sampling, repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0, logit_bias=bias,
+                   temperature=temperature)
+
+
+def assert_the_same_best(found: list[Best], wanted: list[Best]) -> None:
+    assert [one.token_K for one in found] == [one.token_K for one in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.value_K == pytest.approx(other.value_K, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("vocab", [1, 2, 8, 17, 255, 256, 1000, 4099])
+def test_thousands_of_random_rows_have_the_same_best(vocab: int) -> None:
+    draw = random.Random(vocab)
+    for trial in range(60):
+        logits_RV = torch.stack([random_row(trial * 5 + row, vocab + 3, draw) for row in range(4)])
+        sampling = calm(random_sampling(draw, vocab))
+        key, count = NoiseKey(draw.getrandbits(64), trial % 3), draw.choice([1, 2, 3, 8, 20])
+        wanted = wanted_best(logits_RV, sampling, key, count, vocab)
+        assert_the_same_best(ranked(logits_RV, sampling, key, count, vocab), wanted)
+
+
+@given(st.lists(st.sampled_from([-4.0, -1.0, 0.0, 0.25, 3.0, -math.inf]), min_size=9, max_size=9),
+       samplings(vocab=9), keys, st.integers(1, 12))
+def test_the_best_of_small_rows_with_many_ties(row: list[float], sampling: Sampling, key: NoiseKey,
+                                               count: int) -> None:
+    logits_RV = torch.tensor([[*row[:-1], 1.0]])
+    assert_the_same_best(ranked(logits_RV, calm(sampling), key, count, 9),
+                         wanted_best(logits_RV, calm(sampling), key, count, 9))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1, 0.8, 100.0])
+def test_the_best_of_whole_vocabularies_begin_with_the_choice(temperature: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits_RV = torch.randn(4, 151_936, generator=generator) * torch.tensor([[0.0], [0.1], [2.0], [6.0]])
+    for sampling in (Sampling(temperature=temperature), Sampling(temperature=temperature, top_p=0.9)):
+        found = ranked(logits_RV, sampling, NoiseKey(5), 8, 151_900)
+        assert_the_same_best(found, wanted_best(logits_RV, sampling, NoiseKey(5), 8, 151_900))
+        assert [one.token_K[0] for one in found] == [
+            chosen(logits_V[:151_900].clone(), sampling, NoiseKey(5), 3 * row)
+            for row, logits_V in enumerate(logits_RV)]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.8), Sampling(temperature=0.8, top_k=3)])
+def test_the_best_are_defined_among_what_is_no_number_or_infinite(sampling: Sampling) -> None:
+    nan, inf = math.nan, math.inf
+    for vocab in (20, 700):
+        row = torch.full((1, vocab), -inf)
+        row[0, [0, 5, 19]] = nan
+        assert ranked(row, sampling, NoiseKey(1), 4, vocab)[0].token_K == []
+        row[0, [18, 3]] = torch.tensor([30.0, 29.0])
+        assert sorted(ranked(row, sampling, NoiseKey(1), 4, vocab)[0].token_K) == [3, 18]
+        row[0, [7, 9]] = inf
+        assert ranked(row, sampling, NoiseKey(1), 4, vocab)[0].token_K[:2] == [7, 9]

@@ -24,7 +24,7 @@ from outrider.ops.native.library import Library
 _CPU = torch.device("cpu")
 
 
-class _Request(ctypes.Structure):
+class Request(ctypes.Structure):
     """`Request` of csrc/sampling/request.h."""
 
     _fields_ = (
@@ -63,30 +63,37 @@ class Asker:
         self._history = history if sampling.has_penalties else None
         counts = (None, None) if self._history is None else (
             self._history.in_prompt_V.data_ptr(), self._history.output_V.data_ptr())
-        self.request = _Request(
+        self.request = Request(
             sampling.temperature, sampling.top_p, sampling.min_p, sampling.repetition_penalty,
             sampling.presence_penalty, sampling.frequency_penalty, min(sampling.top_k, 2**62), len(bias),
             self._bias_token_C.data_ptr(), self._bias_C.data_ptr(), *counts, key.seed, key.sample, 0, 0)
 
-    def at(self, row: int, position: int) -> _Request:
-        """Choosing the token at `position` from logit row `row`."""
+    def at(self, row: int, position: int) -> Request:
+        """Choosing the token at `position` from logit row `row`; until it is asked for another."""
         self.request.row, self.request.position = row, position
         return self.request
 
+    def apart(self, row: int, position: int) -> Request:
+        """The same as a copy, where one call asks for several positions of a sequence. Not to outlive the asker."""
+        return Request.from_buffer_copy(self.at(row, position))
+
 
 class Chooser:
-    """Choices on the CPU. Not thread-safe: it owns the room for one row's scores."""
+    """Choices on the CPU. Not thread-safe: it owns the room for one row's scores.
+
+    `handle` is for other functions of the library that choose.
+    """
 
     def __init__(self, library: Library, kernels: str = "") -> None:
         new = library.function("outrider_chooser_new", [ctypes.c_void_p], ctypes.c_void_p)
         free = library.function("outrider_chooser_free", [ctypes.c_void_p], None)
         self._walk = library.function("outrider_walk", [ctypes.c_void_p, ctypes.c_void_p])
-        self._handle = new(library.kernels(kernels))
-        if not self._handle:
+        self.handle = new(library.kernels(kernels))
+        if not self.handle:
             raise MemoryError("no memory for a row of scores")
-        weakref.finalize(self, free, self._handle)
+        weakref.finalize(self, free, self.handle)
 
-    def walk(self, logits_RV: Tensor, draft: DraftBatch, requests: Sequence[_Request]) -> VerdictBatch:
+    def walk(self, logits_RV: Tensor, draft: DraftBatch, requests: Sequence[Request]) -> VerdictBatch:
         """Verdicts of B trees, in the order of `requests` from `Asker.at`; node i of a tree has row + 1 + i.
 
         Shapes: logits_RV float32 [R, V] on the CPU, rows contiguous.
@@ -97,11 +104,11 @@ class Chooser:
         token_BW = torch.empty((size, width), dtype=torch.int64)
         node_BW = torch.empty((size, width), dtype=torch.int64)
         count_B = torch.empty(size, dtype=torch.int64)
-        asked = (_Request * size)(*requests)
+        asked = (Request * size)(*requests)
         call = _Round(logits_RV.data_ptr(), logits_RV.shape[-1], ctypes.addressof(asked),
                       draft.token_BN.data_ptr(), draft.parent_BN.data_ptr(), size, nodes, width,
                       token_BW.data_ptr(), node_BW.data_ptr(), count_B.data_ptr())
-        if self._walk(self._handle, ctypes.byref(call)):
+        if self._walk(self.handle, ctypes.byref(call)):
             raise MemoryError("no memory for a row of scores")
         return VerdictBatch(token_BW, node_BW, count_B)
 
