@@ -1,8 +1,9 @@
 """`model`: a small model of the same vocabulary drafts a chain or a tree for a large one.
 
 It proposes with the target's own keyed noise, argmax of log q + g, and as siblings the next best of the same sum: the
-two models then agree about as often as any coupling of their distributions could make them. A chain (`branch` 1) costs
-`max` passes of the small model; a tree spends wider passes on second guesses where the first is unsure.
+two models then agree about as often as any coupling of their distributions could make them. A node's survival is the
+product of shares along its path (`drafting.guesses`). A chain (`branch` 1) costs `max` passes of the small model; a
+tree spends wider passes on second guesses where the first is unsure.
 
     commit    only notes the tokens
     propose   forwards what is new, grows the tree level by level in the draft's own cache,
@@ -16,13 +17,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-import torch
 from torch import Tensor
 
 from outrider.core.commit import CommitBatch
-from outrider.core.distribution import noisy, scores
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
+from outrider.drafting.guesses import Guess, Question, Request, guesser_for
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
 from outrider.errors import CacheFullError, VocabularyError
 from outrider.target.load import MAX_CONTEXT, load_model
@@ -46,6 +47,7 @@ class _State:
     """A sequence as the draft model sees it; `grown` is the tree of the last proposal, `done` its forwarded rows."""
 
     context: SequenceContext
+    request: Request
     tokens: list[int]
     row: int = -1
     pending: list[int] = field(default_factory=list)
@@ -53,17 +55,32 @@ class _State:
     done: int = 0
 
     def tree(self) -> DraftTree:
+        if not self.grown:
+            return EMPTY_TREE
         return DraftTree([node.token for node in self.grown], [node.parent for node in self.grown],
                          (), [node.survival for node in self.grown])
+
+    def depth(self, node: int) -> int:
+        return 0 if node == ANCHOR else self.grown[node].depth
+
+    def survival(self, node: int) -> float:
+        return 1.0 if node == ANCHOR else self.grown[node].survival
 
 
 @dataclass(slots=True)
 class _Growth:
-    """One sequence's proposal while it grows: which nodes the next pass extends."""
+    """One sequence's proposal while it grows: which nodes the next pass extends, at first the anchor."""
 
     state: _State
     budget: Budget
-    frontier: list[int]
+    frontier: list[int] = field(default_factory=lambda: [ANCHOR])
+
+    def questions(self, first_row: int) -> list[Question]:
+        """What follows each node of the frontier. `first_row`: where the logits of this sequence begin."""
+        state = self.state
+        first_node = state.done - len(state.pending) if state.done else ANCHOR
+        return [Question(state.request, first_row + node - first_node, len(state.tokens) + state.depth(node))
+                for node in self.frontier]
 
 
 class ModelDrafter(Drafter[_State]):
@@ -101,22 +118,21 @@ class ModelDrafter(Drafter[_State]):
         self.model = loaded.target
         self._cache = self.model.new_cache(MAX_CONTEXT)
         self._limit = loaded.target.context
-        self._vocab = min(target.vocab_size, self.model.vocab_size)
+        self._guesser = guesser_for(self.model.info, min(target.vocab_size, self.model.vocab_size))
         self._warned = False
 
     def start(self, context: SequenceContext) -> _State:
-        return _State(context, [context.token])
+        return _State(context, Request(context.sampling, context.noise), [context.token])
 
     def commit(self, states: Sequence[_State], commits: CommitBatch) -> None:
         for state, commit in zip(states, commits, strict=True):
             state.tokens.extend(commit.token_n)
 
     def propose(self, states: Sequence[_State], budgets: Sequence[Budget]) -> DraftBatch:
-        growing = [_Growth(state, self._within(state, budget), [])
+        growing = [_Growth(state, self._within(state, budget))
                    for state, budget in zip(states, budgets, strict=True) if budget and self._catch_up(state)]
         grown = {id(item.state) for item in growing}
-        self._first_level(growing)
-        depth = 1
+        depth = 0
         while growing := [item for item in growing if item.frontier and depth < item.budget.depth]:
             self._next_level(growing)
             depth += 1
@@ -124,7 +140,7 @@ class ModelDrafter(Drafter[_State]):
         return DraftBatch.of(trees, self.target.device)
 
     def fork(self, state: _State) -> _State:
-        return _State(state.context, list(state.tokens))
+        return _State(state.context, state.request, list(state.tokens))
 
     def finish(self, state: _State) -> None:
         if state.row >= 0:
@@ -183,51 +199,33 @@ class ModelDrafter(Drafter[_State]):
             node = child
         self._cache.keep(state.row, state.tokens[begin : begin + len(kept)], kept)
 
-    def _first_level(self, growing: Sequence[_Growth]) -> None:
-        logits = self._forward([Entry(item.state.row, item.state.pending) for item in growing]) if growing else ()
-        for item, logits_1V in zip(growing, logits, strict=True):
-            item.state.done = len(item.state.pending)
-            self._extend(item, [ANCHOR], logits_1V)
-
     def _next_level(self, growing: Sequence[_Growth]) -> None:
-        """One pass over the newest nodes of every tree, then children for the frontier's."""
-        logits = self._forward([Entry(item.state.row, item.state.pending, item.state.tree(), done=item.state.done)
-                                for item in growing])
-        for item, logits_NV in zip(growing, logits, strict=True):
-            first = item.state.done - len(item.state.pending)
-            item.state.done = len(item.state.pending) + len(item.state.grown)
-            self._extend(item, item.frontier, logits_NV[[node - first for node in item.frontier]])
+        """One pass over what is new of every sequence, then children for the nodes of the frontiers."""
+        entries = [Entry(item.state.row, item.state.pending, item.state.tree(), done=item.state.done)
+                   for item in growing]
+        logits_RV = self._forward(entries)
+        questions, first_row = [], 0
+        for item, entry in zip(growing, entries, strict=True):
+            questions += item.questions(first_row)
+            first_row += entry.num_logits
+            item.state.done = entry.count
+        guesses = iter(self._guesser.guesses(logits_RV, questions, self.config.branch))
+        for item in growing:
+            self._extend(item, list(islice(guesses, len(item.frontier))))
 
-    def _extend(self, item: _Growth, parents: Sequence[int], logits_FV: Tensor) -> None:
-        """Children of `parents` within the budget, likeliest first; they are the next frontier."""
+    def _extend(self, item: _Growth, guesses_F: Sequence[Sequence[Guess]]) -> None:
+        """Children of the frontier within the budget, likeliest first; they are the next frontier."""
         state, config = item.state, self.config
-        children = [child for parent, logits_V in zip(parents, logits_FV, strict=True)
-                    for child in self._children(state, parent, logits_V) if child.survival >= self._floor(item)]
+        floor = max(config.min, item.budget.min_survival)
+        children = [_Node(guess.token, parent, state.depth(parent) + 1, state.survival(parent) * guess.share)
+                    for parent, guesses in zip(item.frontier, guesses_F, strict=True) for guess in guesses]
+        children = [child for child in children if child.survival >= floor]
         children.sort(key=lambda child: -child.survival)
         room = item.budget.nodes - len(state.grown)
         begin = len(state.grown)
         state.grown += children[: min(room, 2 * config.branch if config.branch > 1 else 1)]
         item.frontier = list(range(begin, len(state.grown)))
 
-    def _floor(self, item: _Growth) -> float:
-        config: ModelDrafter.Config = self.config
-        return max(config.min, item.budget.min_survival)
-
-    def _children(self, state: _State, parent: int, logits_V: Tensor) -> list[_Node]:
-        """The `branch` best tokens of log q + g after `parent`; survival is their share of exp(log q + g)."""
-        depth = 1 if parent == ANCHOR else state.grown[parent].depth + 1
-        above = 1.0 if parent == ANCHOR else state.grown[parent].survival
-        sampling = state.context.sampling
-        position = len(state.tokens) + depth - 1
-        noisy_V = noisy(scores(logits_V[: self._vocab], sampling), sampling, state.context.noise, position)
-        best = noisy_V.topk(self.config.branch)
-        share = (best.values - noisy_V.logsumexp(-1)).exp().tolist()
-        return [_Node(token, parent, depth, above * part)
-                for token, part in zip(best.indices.tolist(), share, strict=True)]
-
-    def _forward(self, entries: Sequence[Entry]) -> Sequence[Tensor]:
-        """One pass of the draft model; the logits of each entry's wanted rows."""
-        step = pack(self._cache, entries, self.model.device)
-        logits_RV = self.model.forward(step, self._cache).logits_RV
-        counts = [entry.count - max(len(entry.token_P) - 1, entry.done) if entry.all_logits else 0 for entry in entries]
-        return torch.split(logits_RV, counts)
+    def _forward(self, entries: Sequence[Entry]) -> Tensor:
+        """One pass of the draft model; the logits of each entry's wanted rows, one entry after the other."""
+        return self.model.forward(pack(self._cache, entries, self.model.device), self._cache).logits_RV

@@ -39,6 +39,11 @@ class Entry:
     def count(self) -> int:
         return len(self.token_P) + len(self.tree)
 
+    @property
+    def num_logits(self) -> int:
+        """The rows that `all_logits` asks for."""
+        return self.count - max(len(self.token_P) - 1, self.done) if self.all_logits else 0
+
     def parents(self) -> list[int]:
         """The appended row before each in its own branch: pending rows form a chain, and the tree hangs from it."""
         pending = len(self.token_P)
