@@ -32,5 +32,6 @@ class Peer:
 
 def _loaded(model: str, mode: str, threads: int, context: int) -> llama_cpp.Llama:
     draft = LlamaPromptLookupDecoding(num_pred_tokens=LOOKUP[mode]) if mode in LOOKUP else None
+    # With a draft it keeps the logits of every position, but makes room for a batch of them unless told.
     return llama_cpp.Llama(model_path=model, n_ctx=context, n_threads=threads, n_threads_batch=threads,
-                           draft_model=draft, flash_attn=True, verbose=False)
+                           draft_model=draft, logits_all=draft is not None, flash_attn=True, verbose=False)
