@@ -18,12 +18,16 @@ TEMPLATE = (
 )
 
 
-def write_tiny_model(path: Path, seed: int = 0) -> Path:
-    """Random weights, so its text is noise; its greedy text soon repeats, which is what drafters need."""
+def write_tiny_model(path: Path, seed: int = 0, head_size: int = 8) -> Path:
+    """Random weights, so its text is noise; its greedy text soon repeats, which is what drafters need.
+
+    Kernels take heads of 16; those of 8 are too small for them.
+    """
     vocabulary = byte_level()
     tokens, end = vocabulary[PREFIX + "tokens"], vocabulary[PREFIX + "eos_token_id"]
     assert isinstance(tokens, list) and isinstance(end, int)
-    spec: ModelSpec = replace(SPECS["llama"], vocab_size=len(tokens), max_positions=512, eos_ids=(end,), bos_id=None)
+    spec: ModelSpec = replace(SPECS["llama"], vocab_size=len(tokens), max_positions=512, eos_ids=(end,), bos_id=None,
+                              head_size=head_size)
     writer = gguf.GGUFWriter(path, "llama")
     for key, value in {**gguf_metadata(spec), **vocabulary, "tokenizer.chat_template": TEMPLATE}.items():
         _add(writer, key, value)

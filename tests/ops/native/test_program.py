@@ -21,6 +21,7 @@ from outrider.errors import ConfigError
 from outrider.ops.native.program import Pool
 
 REPETITIONS = 4
+IS_SANITIZED = "san.so" in os.environ.get("LD_PRELOAD", "")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_a_pool_has_a_thread(threads: int) -> None:
         Pool(library(), threads)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.skipif(sys.platform != "linux" or IS_SANITIZED, reason="the limit is Linux's; sanitizers need memory")
 def test_more_threads_than_there_is_room_for_is_one_line() -> None:
     """In a process of its own, whose memory holds few stacks."""
     code = f"""
@@ -106,7 +107,7 @@ except NativeLibraryError as error:
     assert done.stdout == "cannot start 1000 threads; ask for fewer with --threads\n"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.skipif(not hasattr(os, "fork") or IS_SANITIZED, reason="no forks here, or none that start threads")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_gets_threads_of_its_own() -> None:
     bench, kernels, pool = Bench(5, 20), library().kernels(), Pool(library(), 2)
