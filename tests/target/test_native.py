@@ -160,7 +160,38 @@ def test_sizes_that_kernels_cannot_take_are_told() -> None:
     spec = NATIVE_SPECS["llama"]
     assert obstacle(spec) == ""
     assert "head size is 8" in obstacle(replace(spec, head_size=8, num_heads=8))
+    assert "head size is 528, the kernels take at most 512" in obstacle(replace(spec, head_size=528, num_heads=2))
     assert "inner size is 40" in obstacle(replace(spec, inner_size=40))
+
+
+@pytest.mark.parametrize("tap", [-1, 2])
+def test_taps_of_no_layer_are_refused_and_nothing_of_them_stays(tap: int) -> None:
+    target, step = native_target("llama"), Step(*[torch.empty(0, dtype=torch.int64)] * 3, (), torch.tensor([]).long())
+    with pytest.raises(IndexError, match="of a model with layers 0 … 1"):
+        target.forward(step, target.new_cache(16), taps=(0, tap))
+    test_taps_head_and_embedding("llama")
+
+
+def test_positions_beyond_the_tables_are_refused() -> None:
+    target = NativeTarget(library(), NATIVE_SPECS["llama"], weights_of("llama"), 8, 1)
+    cache = target.new_cache(64)
+    tree = DraftTree([1, 2, 3], [ANCHOR, ANCHOR, ANCHOR])
+    row = cache.open()
+    target.forward(pack(cache, [Entry(row, [1] * 7, tree)], target.device), cache)  # rows beyond, positions within
+    with pytest.raises(IndexError, match="positions beyond the 8"):
+        target.forward(pack(cache, [Entry(row, [1] * 9)], target.device), cache)
+
+
+def test_the_default_type_of_torch_does_not_show() -> None:
+    tokens = list(range(5, 20))
+    wanted = logits_of(native_target("llama"), tokens)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        target = NativeTarget(library(), NATIVE_SPECS["llama"], weights_of("llama"), CONTEXT, 2)
+        assert torch.equal(logits_of(target, tokens), wanted)
+        assert target.head(torch.zeros(2, target.hidden_size)).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def poison(layers: tuple[object, ...]) -> None:
