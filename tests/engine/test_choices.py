@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from outrider.drafting.syntax import drafter_of
 from outrider.engine.choices import Chooser, NativeChooser, ReferenceChooser, chooser_for
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
-from outrider.ops.native import choose, library
+from outrider.ops.native import library
 from outrider.target.decoder import DecoderTarget
 from outrider.target.interface import TargetInfo
 from sampling_values import samplings
@@ -31,7 +32,7 @@ def native() -> Chooser:
     found = library.load()
     if found is None:
         pytest.skip("no native library was built here")
-    return NativeChooser(choose.Chooser(found))
+    return NativeChooser(found)
 
 
 def emitted(target: DecoderTarget, drafter: str | Drafter[ForgerState], batch: list[Request],
@@ -61,6 +62,14 @@ def test_penalties_follow_a_sequence_from_round_to_round(native: Chooser) -> Non
     found = emitted(target_of(), "ngram_hash", batch, native)
     assert found == emitted(target_of(), "none", batch, ReferenceChooser())
     assert [len(output) for output in found] == [60] * 3
+
+
+def test_both_choosers_name_the_same_runners_up(native: Chooser) -> None:
+    logits_RV = torch.randn(5, 3000, generator=torch.Generator().manual_seed(0))
+    assert native.runners_up(logits_RV, 8) == ReferenceChooser().runners_up(logits_RV, 8)
+    assert native.runners_up(logits_RV[:0], 8) == []
+    tied_1V = torch.zeros(1, 3000)
+    assert native.runners_up(tied_1V, 3) == [[0, 1, 2]]
 
 
 def test_the_native_way_is_taken_where_it_exists(native: Chooser, monkeypatch: pytest.MonkeyPatch) -> None:

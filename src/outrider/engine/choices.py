@@ -7,6 +7,7 @@ all the rest, so that company never changes how a row is read.
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
+from functools import cached_property
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -15,9 +16,12 @@ from torch import Tensor
 
 from outrider.core.commit import VerdictBatch
 from outrider.core.distribution import History, noisy, scores
+from outrider.core.noise import NoiseKey
+from outrider.core.sampling import Sampling
 from outrider.core.tree import DraftBatch
 from outrider.engine.sequence import Sequence
 from outrider.ops.native import choose, library
+from outrider.ops.native.places import Ranker
 from outrider.target.interface import TargetInfo
 from outrider.verify.match import walk
 
@@ -29,6 +33,9 @@ class Chooser(Protocol):
                  first_row_B: Seq[int]) -> VerdictBatch:
         """`first_row_B` is the logit row of each sequence's anchor; node i of its tree follows at row + 1 + i."""
 
+    def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
+        """The `count` tokens with the best logits of every row, best first, for drafters that want them."""
+
 
 def chooser_for(info: TargetInfo) -> Chooser:
     """Native for an exact target, whose bits would be worth nothing to a choice that depends on place and shape.
@@ -36,7 +43,7 @@ def chooser_for(info: TargetInfo) -> Chooser:
     Raises: NativeLibraryError if the library is not of this version.
     """
     found = library.load() if info.exact else None
-    return ReferenceChooser() if found is None else NativeChooser(choose.Chooser(found))
+    return ReferenceChooser() if found is None else NativeChooser(found)
 
 
 class ReferenceChooser:
@@ -46,12 +53,15 @@ class ReferenceChooser:
                  first_row_B: Seq[int]) -> VerdictBatch:
         return walk(draft, Choices(logits_RV, sequences, first_row_B))
 
+    def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
+        return logits_RV.topk(count).indices.tolist()
+
 
 class NativeChooser:
     """One native call a round. Each sequence's request is handed over once, and moved from then on."""
 
-    def __init__(self, native: choose.Chooser) -> None:
-        self._native = native
+    def __init__(self, found: library.Library) -> None:
+        self._library, self._native = found, choose.Chooser(found)
         self._asker: WeakKeyDictionary[Sequence, choose.Asker] = WeakKeyDictionary()
 
     def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
@@ -59,6 +69,15 @@ class NativeChooser:
         requests = [self._asked(sequence).at(row, len(sequence.tokens))
                     for sequence, row in zip(sequences, first_row_B, strict=True)]
         return self._native.walk(logits_RV, draft, requests)
+
+    def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
+        asker = choose.Asker(Sampling(), NoiseKey(0))  # greedy: the logits themselves
+        requests = [asker.apart(row, 0) for row in range(len(logits_RV))]
+        return [one.token_K for one in self._ranker.best(logits_RV, requests, count, logits_RV.shape[-1])]
+
+    @cached_property
+    def _ranker(self) -> Ranker:
+        return Ranker(self._library)
 
     def _asked(self, sequence: Sequence) -> choose.Asker:
         if sequence not in self._asker:

@@ -132,7 +132,9 @@ class Engine:
     def resolve(self, flight: Flight) -> list[Sequence]:
         """Bring a round home: emitted tokens, the cache, commits for the drafter, ends."""
         begin_s = time.perf_counter()
-        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, self.drafter.candidates)
+        count, logits_RV = self.drafter.candidates, flight.output.logits_RV
+        top_RK = self.chooser.runners_up(logits_RV, count) if count else []
+        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK)
         self._commit([item.sequence for item in settled], [item.commit for item in settled])
         for item in settled:
             if item.sequence.finish_reason is not None:

@@ -79,9 +79,11 @@ def outcomes(plan: Plan, verdicts: VerdictBatch) -> Iterator[Outcome]:
 
 
 def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVCache[Any], ends: Ends,
-           num_candidates: int) -> list[Settled]:
-    """Every part's consequences, in plan order. The cache keeps pending rows and accepted nodes, nothing else."""
-    top_RK = output.logits_RV.topk(num_candidates).indices.tolist() if num_candidates else []
+           top_RK: list[list[int]]) -> list[Settled]:
+    """Every part's consequences, in plan order. The cache keeps pending rows and accepted nodes, nothing else.
+
+    `top_RK` are the target's runners-up behind every logit row, where the drafter wants them.
+    """
     settled = []
     for outcome in outcomes(plan, verdicts):
         sequence = outcome.part.sequence
