@@ -41,6 +41,7 @@ Request request_of(int64_t index, const int64_t *bias_token, const double *bias,
     if (index == 5 || all) request.min_p = 0.01;
     if (!all) return request;
     request.num_biases = 1;
+    if (counts == nullptr) return request;
     request.repetition_penalty = 1.3, request.presence_penalty = 0.5, request.frequency_penalty = 0.25;
     request.in_prompt = counts[0].data(), request.output = counts[1].data();
     return request;
@@ -70,12 +71,35 @@ void walk_trees(const Kernels &kernels, int64_t vocab, Sums &sums) {
     }
 }
 
+// Each request at two rows: without penalties, as a drafter asks, and with what is no number among the logits.
+void rank(const Kernels &kernels, int64_t vocab, Sums &sums) {
+    Array<float> logits(2 * REQUESTS * vocab);
+    fill(logits, 54, 8.0f);
+    for (int64_t i = 5; i < logits.size(); i += 11) logits[i] = i % 2 ? -INFINITY : NAN;
+    const int64_t bias_token = vocab / 2;
+    const double bias = 5.0;
+    Array<Request> requests(2 * REQUESTS);
+    for (int64_t i = 0; i < requests.size(); ++i) {
+        requests[i] = request_of(i / 2, &bias_token, &bias, nullptr);
+        requests[i].row = i;
+    }
+    Chooser chooser(kernels);
+    for (int64_t room : {1, 8}) {
+        Array<int64_t> token(requests.size() * room);
+        Array<double> value(requests.size() * room);
+        rank_places(chooser, {logits.data(), vocab, vocab, requests.data(), requests.size(), room, token.data(),
+                              value.data()});
+        sums.add("rank", token);
+    }
+}
+
 } // namespace
 
 void choice_cases(const Kernels &kernels, Sums &sums) {
     for (int64_t count : {1, 2, 15, 16, 17, 100, 1000, 4099}) {
         choose(kernels, count, sums);
         walk_trees(kernels, count, sums);
+        rank(kernels, count, sums);
     }
 }
 
