@@ -11,7 +11,7 @@ import os
 __version__ = "fake 1.0"
 
 class Llama:
-    def __init__(self, model_path, n_ctx, n_threads, n_threads_batch, draft_model, flash_attn, verbose):
+    def __init__(self, model_path, n_ctx, n_threads, n_threads_batch, draft_model, logits_all, flash_attn, verbose):
         print("noise of a native library", flush=True)
         os.write(1, b"more of it\\n")
         if os.environ.get("FAKE_PEER") == "no load":
