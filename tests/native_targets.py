@@ -1,4 +1,4 @@
-"""Toy models for the kernels: the specs of `tiny_engine` in sizes that kernels take, with the same weights both ways."""
+"""Toy models for the kernels: the specs of `tiny_engine` in sizes that kernels take, the same weights both ways."""
 
 from __future__ import annotations
 
