@@ -110,7 +110,7 @@ class ModelDrafter(Drafter[_State]):
         super().bind(target)
         config: ModelDrafter.Config = self.config
         loaded = load_model(config.target, dtype=config.dtype, device=str(target.device), ops=config.ops,
-                            weights=config.weights, threads=config.threads)
+                            weights=config.weights, threads=config.threads or target.threads)
         if loaded.target.fingerprint != target.fingerprint:
             raise VocabularyError(
                 f"draft model '{config.target}' speaks another vocabulary ({loaded.target.vocab_size} ids) than the "
@@ -159,9 +159,9 @@ class ModelDrafter(Drafter[_State]):
     def _catch_up(self, state: _State) -> bool:
         """Keeps what came true of the last draft, forwards older tokens, makes room for a tree.
 
-        False where the draft's cache is full or its context too short.
+        False where the draft's cache is full, its context too short, or a token unknown to it.
         """
-        if len(state.tokens) >= self._limit:
+        if len(state.tokens) >= self._limit or self._is_foreign(state):
             return False
         try:
             if state.row < 0:
@@ -183,6 +183,11 @@ class ModelDrafter(Drafter[_State]):
             return False
         state.pending, state.grown, state.done = state.tokens[cached:], [], 0
         return True
+
+    def _is_foreign(self, state: _State) -> bool:
+        """Whether the target, whose vocabulary may be padded further, has used an id that the draft has no row for."""
+        known = self.model.vocab_size
+        return known < self.target.vocab_size and any(token >= known for token in state.tokens)
 
     def _keep_true(self, state: _State) -> None:
         """Entries of the last proposal that turned out to be the sequence's own tokens stay in the cache."""

@@ -49,6 +49,10 @@ class TargetView(Protocol):
     def fingerprint(self) -> str:
         """Hash of the vocabulary; drafters with tokens of their own compare it."""
 
+    @property
+    def threads(self) -> int:
+        """Threads of the CPU that a forward pass uses."""
+
     def embed(self, token_T: Tensor) -> Tensor:
         """Embedding rows [T, D], as the target's first layer sees them."""
 
@@ -65,10 +69,6 @@ class Target(TargetView, Protocol):
     spec: ModelSpec
     info: TargetInfo
     context: int
-
-    @property
-    def threads(self) -> int:
-        """Threads of the CPU that a forward pass uses."""
 
     @property
     def weight_bytes(self) -> int:
