@@ -30,7 +30,7 @@ class SuffixDrafter(RetrievalDrafter):
         same drafts.
         """
 
-        max: int = 32
+        max: int = 16
         min_match: int = 1
         floor: float = 0.4
         cheap: int = 4
