@@ -2,37 +2,12 @@
 #include "linear.h"
 
 #include "../formats/pack.h"
-
-#if __has_include("rows.h")
-#include "rows.h"
-#endif
-#if __has_include("attention.h")
 #include "attention.h"
-#endif
-#if __has_include("race.h")
 #include "race.h"
-#endif
+#include "rows.h"
 
 namespace outrider {
 namespace OUTRIDER_ISA {
-
-#if !__has_include("rows.h")
-constexpr decltype(Kernels::quantise) quantise = nullptr;
-constexpr decltype(Kernels::norm) norm = nullptr;
-constexpr decltype(Kernels::gate) gate = nullptr;
-constexpr decltype(Kernels::add) add = nullptr;
-constexpr decltype(Kernels::softcap) softcap = nullptr;
-constexpr decltype(Kernels::rotate) rotate = nullptr;
-#endif
-#if !__has_include("attention.h")
-constexpr decltype(Kernels::attend) attend = nullptr;
-constexpr decltype(Kernels::attention_scratch) attention_scratch = nullptr;
-#endif
-#if !__has_include("race.h")
-constexpr decltype(Kernels::argmax) argmax = nullptr;
-constexpr decltype(Kernels::contender) contender = nullptr;
-constexpr decltype(Kernels::sum_exp) sum_exp = nullptr;
-#endif
 
 static void embed(const Matrix &matrix, const int64_t *token, int32_t count, float scale, float *y) {
     for (int i = 0; i < count; ++i) unpack_row(matrix, token[i], scale, y + (int64_t)i * matrix.inputs);
