@@ -1,12 +1,13 @@
 """`DraftSpec`: the facts of a trained drafter, whatever file format they came from.
 
-Readers of checkpoints (`io`) fill these in, networks (`nn`) are built from them. The tensors that belong to a spec go by
-canonical names, weights as [out, in]; D is the draft's hidden size, F the target's times the number of taps:
+Readers of checkpoints (`io`) fill these in, networks (`nn`) are built from them. The tensors that belong to a spec go
+by canonical names, weights as [out, in]; D is the draft's hidden size, F the target's times the number of taps:
 
     all         layers.{i}.{attn_norm,mlp_norm}.weight [D]      layers.{i}.attn.{q,k,v,o}.weight (and .bias if biased)
                 layers.{i}.attn.{q,k}_norm.weight [head size], with `stack.qk_norm`
                 layers.{i}.mlp.{gate,up,down}.weight            norm.weight [D]      fc.weight [D, F]
                 head.weight [draft vocabulary, D]   embed.weight [vocabulary, target's D]   absent where borrowed
+                draft_ids int64 [draft vocabulary]  the target's id of each row of the head, ascending, if reduced
     dflash      feature_norm.weight [D]
       conv      layers.{i}.{attn,mlp}_conv.base [2, K, D]       layers.{i}.{attn,mlp}_conv.kernel.weight [2 K D / g, D]
       selector  selector.{before,after}.weight [vocabulary, rank]     selector.hidden.weight [rank, D]
@@ -32,8 +33,9 @@ from outrider.core.spec import ModelSpec
 class DraftSpec:
     """What all trained drafters have.
 
-    `stack` describes the draft's own layers; its `vocab_size` is the target's. `draft_vocab_size` counts the ids that the
-    drafter can propose. `num_target_layers` is 0 where the file does not say; `verifier` names the target, if it does.
+    `stack` describes the draft's own layers; its `vocab_size` is the target's. `draft_vocab_size` counts the ids that
+    the drafter can propose. `num_target_layers` is 0 where the file does not say; `verifier` names the target, if it
+    does.
     """
 
     stack: ModelSpec
@@ -74,8 +76,9 @@ class DFlashSpec(DraftSpec):
     """DFlash, DFlash 2 and DSpark.
 
     A block is the anchor and masks, `block_size` rows in all. Row k predicts the token at its own position; with
-    `from_anchor` (DSpark) the one after it, so that the anchor's row predicts too. `causal` says by layer whether a row
-    of the block sees only those before it; windows are the stack's. `markov_rank` 0 and `confidence` none: no such head.
+    `from_anchor` (DSpark) the one after it, so that the anchor's row predicts too. `causal` says by layer whether a
+    row of the block sees only those before it; windows are the stack's. `markov_rank` 0 and `confidence` none: no such
+    head.
     """
 
     block_size: int
