@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from outrider.core.noise import NoiseKey, Stream, gumbel, mix, uniform
+from outrider.core.noise import NoiseKey, Stream, gumbel, mix, stream_words, uniform
 
 MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15
@@ -49,12 +49,12 @@ def rounded_uniform(words: list[int], token: int) -> float:
 
 
 def key_words(keys: list[NoiseKey], position: int = 0, stream: Stream = Stream.CHOICE) -> Tensor:
-    return torch.tensor([key.words(position, stream) for key in keys], dtype=torch.int64)
+    return torch.tensor([stream_words(key.seed, key.sample, position, stream) for key in keys], dtype=torch.int64)
 
 
 def draws(key: NoiseKey, positions: range, tokens: int, stream: Stream = Stream.CHOICE) -> Tensor:
-    words = torch.tensor([key.words(position, stream) for position in positions], dtype=torch.int64)
-    return gumbel(words, torch.arange(tokens))
+    words = [stream_words(key.seed, key.sample, position, stream) for position in positions]
+    return gumbel(torch.tensor(words, dtype=torch.int64), torch.arange(tokens))
 
 
 def test_golden_values() -> None:
@@ -71,7 +71,7 @@ def test_golden_values() -> None:
        tokens=st.lists(st.integers(0, 2**20), min_size=1, max_size=8))
 def test_torch_equals_plain_python_bit_for_bit(device: torch.device, seed: int, sample: int, position: int,
                                                stream: Stream, tokens: list[int]) -> None:
-    words = NoiseKey(seed, sample).words(position, stream)
+    words = stream_words(seed, sample, position, stream)
     slow = slow_words(seed, sample, position, stream)
     assert [word & MASK for word in words] == slow
     found = uniform(torch.tensor([words], device=device), torch.tensor(tokens, device=device))[0].tolist()
@@ -177,7 +177,7 @@ def test_neighbours_on_every_axis_are_uncorrelated() -> None:
 
 def test_the_axes_do_not_stand_for_each_other() -> None:
     """No seed's next sample, position or stream is another key's: all of 4 x 8 x 8 x 4 word triples differ."""
-    triples = {NoiseKey(seed, sample).words(position, stream)
+    triples = {stream_words(seed, sample, position, stream)
                for seed in (0, 1, GAMMA, 2 * GAMMA & MASK) for sample in range(8) for position in range(8)
                for stream in Stream}
     assert len(triples) == 4 * 8 * 8 * 4

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from outrider.core.noise import NoiseKey, Stream, gumbel
+from outrider.core.noise import NoiseKey, gumbel
 from outrider.core.sampling import Sampling
 
 
@@ -73,7 +73,7 @@ def noisy(score_V: Tensor, sampling: Sampling, key: NoiseKey, position: int) -> 
     """Scores plus the keyed noise of `position`: their argmax is the choice, the next best are its likely siblings."""
     if sampling.is_greedy:
         return score_V
-    words_13 = torch.tensor([key.words(position, Stream.CHOICE)], dtype=torch.int64, device=score_V.device)
+    words_13 = torch.tensor([key.words(position)], dtype=torch.int64, device=score_V.device)
     token_V = torch.arange(len(score_V), device=score_V.device)
     return score_V + gumbel(words_13, token_V)[0]
 

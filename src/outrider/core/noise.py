@@ -32,6 +32,8 @@ _MUL_1 = 0xBF58476D1CE4E5B9
 _MUL_2 = 0x94D049BB133111EB
 _STREAM_A, _STREAM_B, _STREAM_C = 0xA0761D6478BD642F, 0xE7037ED1A0B428DB, 0x8EBC6AF09C88C6E3
 
+Words = tuple[int, int, int]
+
 
 class Stream(IntEnum):
     """Independent streams of one key: mixing their uses would correlate what must not be."""
@@ -44,17 +46,23 @@ class Stream(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoiseKey:
-    """Whose noise: the request's seed and the index of the sample within its `n`."""
+    """Whose noise: the request's seed and the index of the sample within its `n`. It opens the stream of choices only;
+    those of the ratio rules have keys of other types (`core.ratio_noise`)."""
 
     seed: int
     sample: int = 0
 
-    def words(self, position: int, stream: Stream = Stream.CHOICE) -> tuple[int, int, int]:
-        """The three 64-bit words (a, b, c) of one position, as signed integers for torch."""
-        word = mix(mix(self.seed) + _GAMMA * int(stream))  # mixed first: no seed's stream is another seed's
-        word = mix(word + _GAMMA * (self.sample + 1))
-        word = mix(word ^ mix(position + _STREAM_A))
-        return tuple(_signed(mix(word + salt)) for salt in (_STREAM_A, _STREAM_B, _STREAM_C))  # type: ignore[return-value]
+    def words(self, position: int) -> Words:
+        """The words of one position."""
+        return stream_words(self.seed, self.sample, position, Stream.CHOICE)
+
+
+def stream_words(seed: int, sample: int, position: int, stream: Stream) -> Words:
+    """The three 64-bit words (a, b, c) of one place of a stream, as signed integers for torch."""
+    word = mix(mix(seed) + _GAMMA * int(stream))  # mixed first: no seed's stream is another seed's
+    word = mix(word + _GAMMA * (sample + 1))
+    word = mix(word ^ mix(position + _STREAM_A))
+    return tuple(_signed(mix(word + salt)) for salt in (_STREAM_A, _STREAM_B, _STREAM_C))  # type: ignore[return-value]
 
 
 def mix(word: int) -> int:
