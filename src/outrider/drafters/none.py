@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from outrider.core.commit import Commit
 from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
-from outrider.drafting.interface import HostDrafter, SequenceContext
+from outrider.drafting.interface import Draws, HostDrafter, SequenceContext
 
 
 class NoDrafter(HostDrafter[None]):
     """The baseline of every comparison."""
+
+    draws: Draws = "chains"  # empty ones, which are drawn from any distribution
 
     @dataclass(frozen=True, slots=True)
     class Config:

@@ -17,15 +17,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.noise import NoiseKey
+from outrider.core.ratio_noise import DrawKey
 from outrider.core.sampling import Sampling
 from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.target.interface import TargetView as TargetView  # part of this interface too
 
 State = TypeVar("State")
+Draws = Literal["nothing", "chains", "trees"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class SequenceContext:
     """What is known of a sequence when it starts.
 
     `token` is its first token; every other token comes through commits. `prediction` is text the user expects, already
-    tokenised, for drafters that copy. `scope` names whose memory may be read and written.
+    tokenised, for drafters that copy. `scope` names whose memory may be read and written. Where there is a `draw`, the
+    sequence is verified by a ratio rule: its drafts are `DrawnTree`s, drawn from the drafter's distribution with it.
     """
 
     token: int
@@ -41,6 +44,7 @@ class SequenceContext:
     noise: NoiseKey = field(default_factory=lambda: NoiseKey(0))
     prediction: tuple[int, ...] = ()
     scope: str = ""
+    draw: DrawKey | None = None
 
 
 class Memory(Protocol):
@@ -62,12 +66,14 @@ class Drafter(ABC, Generic[State]):
 
     Subclasses name a frozen dataclass `Config`: its fields are the drafter's options everywhere. `taps` are the target
     layers whose outputs it wants with each commit (0-based; the residual stream behind that layer, before any norm),
-    `candidates` how many of the target's best next tokens it wants for every verified row.
+    `candidates` how many of the target's best next tokens it wants for every verified row. `draws` says what it can
+    draw from a distribution of its own, which the ratio rules need; a drafter that says `chains` draws no branches.
     """
 
     Config: ClassVar[type[Any]] = NoOptions
     taps: tuple[int, ...] = ()
     candidates: int = 0
+    draws: Draws = "nothing"
     memory: Memory | None = None
 
     target: TargetView
