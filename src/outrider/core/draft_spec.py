@@ -6,12 +6,12 @@ by canonical names, weights as [out, in]; D is the draft's hidden size, F the ta
     all         layers.{i}.{attn_norm,mlp_norm}.weight [D]      layers.{i}.attn.{q,k,v,o}.weight (and .bias if biased)
                 layers.{i}.attn.{q,k}_norm.weight [head size], with `stack.qk_norm`
                 layers.{i}.mlp.{gate,up,down}.weight            norm.weight [D]      fc.weight [D, F]
-                head.weight [draft vocabulary, D]   embed.weight [vocabulary, target's D]   absent where borrowed
+                head.weight [draft vocabulary, D]   embed.weight [vocabulary, D]   absent where borrowed from the target
                 draft_ids int64 [draft vocabulary]  the target's id of each row of the head, ascending, if reduced
     dflash      feature_norm.weight [D]
       conv      layers.{i}.{attn,mlp}_conv.base [2, K, D]       layers.{i}.{attn,mlp}_conv.kernel.weight [2 K D / g, D]
       selector  selector.{before,after}.weight [vocabulary, rank]     selector.hidden.weight [rank, D]
-      markov    markov.before.weight [vocabulary, rank]   markov.after.weight [vocabulary, rank]
+      markov    markov.before.weight [vocabulary, rank]   markov.after.weight [draft vocabulary, rank]
       confidence  confidence.weight [1, D or D + rank]    confidence.bias [1], if it has one
     eagle3      layers.0.attn.{q,k,v}.weight [·, 2 D]     layers.0.feature_norm.weight [D]
                 fc_norms.{tap}.weight [target's D] with `fc_norm`   input_norm.weight [F] with `norm_before_fc`

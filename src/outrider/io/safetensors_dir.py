@@ -38,7 +38,7 @@ class SafetensorsCheckpoint:
         config = read_json(path / "config.json")
         generation = path / "generation_config.json"
         self._spec = read_spec(config, read_json(generation) if generation.exists() else Fields(str(generation), {}))
-        self._files = _tensor_files(path)
+        self._files = tensor_files(path)
         self._prefix = _prefix(path, self._files)
         self._slots = match_tensors(self._spec, self._source(path))
 
@@ -106,7 +106,7 @@ def read_json(path: Path) -> Fields:
     return Fields(str(path), values)
 
 
-def _tensor_files(path: Path) -> dict[str, Path]:
+def tensor_files(path: Path) -> dict[str, Path]:
     """Which file holds each tensor."""
     if (path / _INDEX).exists():
         return _indexed_files(path)
@@ -144,7 +144,7 @@ def _read_names(path: Path) -> list[str]:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _read_shapes(path: Path, prefix: str) -> dict[str, Shape]:
@@ -155,7 +155,7 @@ def _read_shapes(path: Path, prefix: str) -> dict[str, Shape]:
             types = {name: part.get_dtype() for name, part in parts.items() if name.startswith(prefix)}
             shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise damaged(path, error) from error
     for name, given in types.items():
         if given not in _DTYPES:
             supported = f"supported: {', '.join(_DTYPES)}"
@@ -165,6 +165,6 @@ def _read_shapes(path: Path, prefix: str) -> dict[str, Shape]:
     return shapes
 
 
-def _unreadable(path: Path, error: Exception) -> CheckpointError:
+def damaged(path: Path, error: Exception) -> CheckpointError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return CheckpointError(f"{path}: truncated or damaged safetensors file ({reason}); fetch it again")

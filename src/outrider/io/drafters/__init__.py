@@ -1,0 +1,1 @@
+"""Trained drafters as other projects save them, read and written."""

@@ -1,0 +1,86 @@
+"""EAGLE-3 as SafeAILab and SpecForge save it: a flat Llama config, the one layer called `midlayer`.
+
+A config without `rope_theta` means 10000, whatever the target's is. Layers that `eagle_config` lists count as here,
+by their output; listed beside the rest, they count as `speculators` does, by their input.
+
+Source: SafeAILab/EAGLE (`cnets.py`), SpecForge (`LlamaForCausalLMEagle3`) and the readers of SGLang and vLLM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from outrider.core.draft_spec import Eagle3Spec
+from outrider.core.spec import ModelSpec
+from outrider.errors import CheckpointError
+from outrider.io.drafters.names import match_tensors
+from outrider.io.drafters.reading import Reading
+from outrider.io.drafters.stack import check_taps, read_stack, unknown_taps
+from outrider.io.drafters.store import TensorStore, offer
+from outrider.io.fields import Fields
+
+SECTION = "eagle_config"
+TAPS = "eagle_aux_hidden_state_layer_ids"
+_MIDDLE, _FIRST = "midlayer.", "layers.0."
+_ALIASES = {f"aux_norm_{name}.weight": f"fc_norm.{tap}.weight" for tap, name in enumerate(("low", "mid", "high"))}
+
+
+def is_eagle3(config: Fields, store: TensorStore) -> bool:
+    named = any("eagle3" in name.lower() for name in config.texts("architectures"))
+    return named or any(published_name(name) == f"{_FIRST}hidden_norm.weight" for name in store.shapes)
+
+
+def read_eagle3(config: Fields, store: TensorStore, num_target_layers: int) -> Reading:
+    """Raises: CheckpointError where the config or the tensors are not those of an EAGLE-3 head."""
+    stack = read_stack(config, "llama")
+    files = offer(store, published_name)
+    layers = config.integer("num_target_layers", num_target_layers)
+    merged = Fields(config.where, {**config.values, **config.section(SECTION).values})
+    _refuse_variants(merged)
+    spec = Eagle3Spec(
+        stack=stack,
+        taps=_taps(config, layers),
+        target_hidden_size=merged.integer("target_hidden_size", stack.hidden_size, low=1),
+        draft_vocab_size=_draft_vocabulary(config, stack),
+        num_target_layers=layers,
+        norm_before_residual=merged.flag("norm_before_residual", False),
+        norm_before_fc=_flag(merged, "norm_before_fc", files.shapes, "input_norm.weight"),
+        fc_norm=_flag(merged, "fc_norm", files.shapes, "fc_norm.0.weight"),
+    )
+    return Reading(spec, match_tensors(spec, files))
+
+
+def published_name(name: str) -> str:
+    name = name.removeprefix("model.")
+    if name.startswith(_MIDDLE):
+        return _FIRST + name.removeprefix(_MIDDLE)
+    return _ALIASES.get(name, name)
+
+
+def _flag(config: Fields, key: str, shapes: Mapping[str, tuple[int, ...]], tensor: str) -> bool:
+    """Older configs say nothing of a norm whose weights are there."""
+    return config.flag(key, tensor in shapes)
+
+
+def _taps(config: Fields, layers: int) -> tuple[int, ...]:
+    """Where neither list is there, published readers take these three."""
+    nested, beside = config.section(SECTION).integers(TAPS), config.integers(TAPS)
+    if nested or beside:
+        return check_taps(config.where, nested or (layer - 1 for layer in beside), layers)
+    if not layers:
+        raise unknown_taps(config.where)
+    return check_taps(config.where, (1, layers // 2 - 1, layers - 4), layers)
+
+
+def _draft_vocabulary(config: Fields, stack: ModelSpec) -> int:
+    size = config.integer("draft_vocab_size", stack.vocab_size, low=1)
+    if size > stack.vocab_size:
+        raise CheckpointError(f"{config.where}: 'draft_vocab_size' is {size}, but the vocabulary is {stack.vocab_size}")
+    return size
+
+
+def _refuse_variants(config: Fields) -> None:
+    if not config.flag("norm_output", True):  # SpecForge's word for the norm before the head
+        raise config.unsupported("norm_output", False, "true")
+    if config.has("parallel_drafting") or any("PEagle" in name for name in config.texts("architectures")):
+        raise CheckpointError(f"{config.where}: P-EAGLE is not supported; supported: EAGLE-3")

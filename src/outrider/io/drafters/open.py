@@ -1,0 +1,112 @@
+"""`open_drafter`: a trained drafter of any of the formats, by what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from outrider.core.draft_spec import DraftSpec
+from outrider.errors import CheckpointError, UnknownReferenceError
+from outrider.io.drafters.deepspec import is_deepspec, read_deepspec
+from outrider.io.drafters.eagle import is_eagle3, read_eagle3
+from outrider.io.drafters.names import DRAFT_IDS
+from outrider.io.drafters.reading import Reading
+from outrider.io.drafters.speculators import is_speculators, read_speculators
+from outrider.io.drafters.store import SafetensorsStore, TensorStore, offer
+from outrider.io.drafters.vocabulary import read_draft_ids
+from outrider.io.drafters.zlab import is_zlab, published_name, read_zlab
+from outrider.io.fields import Fields
+from outrider.io.safetensors_dir import read_json
+
+Format = Literal["z-lab", "speculators", "eagle3", "deepspec", "specblock", "gguf"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftCheckpoint:
+    """A validated drafter: every tensor of `spec` that is not borrowed is there, with the right shape.
+
+    `names` are canonical (see `core.draft_spec`). `thinking` says for which mode it was trained, None if that is not
+    known.
+    """
+
+    path: Path
+    spec: DraftSpec
+    format: Format
+    thinking: bool | None
+    files: Mapping[str, str]
+    store: TensorStore
+    draft_ids: torch.Tensor | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.files, *((DRAFT_IDS,) if self.draft_ids is not None else ()))
+
+    def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        """Values in `dtype`, rounded once from what the file holds.
+
+        Raises: CheckpointError where a weight was never filled (NaN); KeyError for unknown names.
+        """
+        if name == DRAFT_IDS and self.draft_ids is not None:
+            return self.draft_ids.to(dtype)
+        values = self.store.tensor(self.files[name])
+        if bool(values.isnan().any()):
+            raise CheckpointError(
+                f"{self.store.where}: the tensor '{self.files[name]}' holds NaN; it was never trained"
+            )
+        return values.to(dtype)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """In which the file holds a tensor; float32 stands for quantised values."""
+        return torch.int64 if name == DRAFT_IDS else self.store.dtypes[self.files[name]]
+
+
+def open_drafter(path: Path, *, num_target_layers: int = 0, allow_pickle: bool = False) -> DraftCheckpoint:
+    """A directory with config.json, or a GGUF file.
+
+    `num_target_layers` is needed where the file leaves the choice of taps to a rule; 0: not known. `allow_pickle` lets
+    `pytorch_model.bin` be read, weights only.
+
+    Raises: UnknownReferenceError where nothing is there; CheckpointError where it cannot be used.
+    """
+    if not path.exists():
+        raise UnknownReferenceError(f"no such file or directory: {path}")
+    config = read_json(path / "config.json")
+    store = SafetensorsStore(path)
+    kind, reading = _read(config, store, num_target_layers)
+    check_floats(store, reading)
+    return DraftCheckpoint(
+        path=path,
+        spec=reading.spec,
+        format=kind,
+        thinking=config.flag("enable_thinking") if config.has("enable_thinking") else None,
+        files=reading.files,
+        store=store,
+        draft_ids=read_draft_ids(reading.spec, offer(store, published_name), store),
+    )
+
+
+def _read(config: Fields, store: TensorStore, layers: int) -> tuple[Format, Reading]:
+    if is_speculators(config):
+        return "speculators", read_speculators(config, store, layers)
+    if is_deepspec(config):
+        return "deepspec", read_deepspec(config, store, layers)
+    if is_zlab(config):
+        return "z-lab", read_zlab(config, store, layers)
+    if is_eagle3(config, store):
+        return "eagle3", read_eagle3(config, store, layers)
+    made = ", ".join(config.texts("architectures")) or "no architecture"
+    raise CheckpointError(
+        f"{config.where}: not a drafter that can be read ({made}); expected DFlash, DSpark, EAGLE-3 or SpecBlock"
+    )
+
+
+def check_floats(store: TensorStore, reading: Reading) -> None:
+    """Raises: CheckpointError where a weight is stored as integers."""
+    for name in reading.files.values():
+        if not store.dtypes[name].is_floating_point:
+            given = str(store.dtypes[name]).removeprefix("torch.")
+            raise CheckpointError(f"{store.where}: the tensor '{name}' is {given}, expected floating point")
