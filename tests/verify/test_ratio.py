@@ -15,8 +15,9 @@ from outrider.core.commit import Verdict
 from outrider.core.drawn import DrawnTree
 from outrider.core.tree import ANCHOR
 from outrider.verify.block import walk_block
+from outrider.verify.dice import Dice
 from outrider.verify.match import walk_one
-from outrider.verify.ratio import Dice, Law, Rule, walk_drawn
+from outrider.verify.ratio import Law, Rule, walk_drawn
 from outrider.verify.siblings import acceptance, residual, with_replacement, without
 
 TOLERANCE = 1e-12

@@ -18,7 +18,8 @@ from torch import Tensor
 from outrider.core.commit import Verdict
 from outrider.core.drawn import DrawnTree
 from outrider.core.tree import ANCHOR
-from outrider.verify.ratio import Dice, Law
+from outrider.verify.dice import Dice
+from outrider.verify.ratio import Law
 from outrider.verify.siblings import residual
 
 

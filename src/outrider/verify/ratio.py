@@ -13,28 +13,17 @@ Source: Leviathan et al. 2211.17192, Chen et al. 2302.01318; `specblock_eagle_ve
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from torch import Tensor
 
 from outrider.core.commit import Verdict
 from outrider.core.drawn import DrawnTree
 from outrider.core.tree import ANCHOR
+from outrider.verify.dice import Dice
 from outrider.verify.siblings import SiblingRule, without_replacement
 
 Law = Callable[[int], Tensor]
 """The target's distribution [V], float64, of the token after a node (-1: after the anchor)."""
-
-
-class Dice(Protocol):
-    """All the randomness of a rule."""
-
-    def accepts(self, node: int, chance: float) -> bool:
-        """A coin that falls so with this chance, independent for every node; thrown at most once a node."""
-
-    def token(self, p_V: Tensor) -> int:
-        """A draw from a distribution; one a round."""
-
 
 Rule = Callable[[DrawnTree, Law, Dice], Verdict]
 
