@@ -16,7 +16,8 @@ by canonical names, weights as [out, in]; D is the draft's hidden size, F the ta
     eagle3      layers.0.attn.{q,k,v}.weight [·, 2 D]     layers.0.feature_norm.weight [D]
                 fc_norms.{tap}.weight [target's D] with `fc_norm`   input_norm.weight [F] with `norm_before_fc`
     specblock   fuse.weight [D, 3 D]   fuse_norms.{condition,token,slot}.weight [D]   slots.weight [K, D]
-                shifts.{i}.weight [D, 2 D] between layers i and i + 1      rank.{up,down}.{weight,bias}
+                shifts.{i}.weight [D, 2 D] between layers i and i + 1
+                rank.up.weight [rank size, D + 15]   rank.down.weight [4, rank size]   (and .bias if biased)
 
 Taps count the target's layers from 0 and mean the residual stream behind that layer, before any norm.
 """

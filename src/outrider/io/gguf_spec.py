@@ -136,7 +136,7 @@ def _vocab_size(header: GgufHeader) -> int:
 def _rope(header: GgufHeader, arch: str, head_size: int) -> RopeSpec:
     fields = header.fields
     theta = fields.positive(f"{arch}.rope.freq_base", 1e6 if arch == "gemma3" else 1e4)
-    divisor = _frequency_divisor(header, head_size) if arch == "llama" else ()
+    divisor = frequency_divisor(header, head_size) if arch == "llama" else ()
     scaling = fields.text(f"{arch}.rope.scaling.type", "none")
     if scaling not in ("none", "linear"):
         raise fields.unsupported(f"{arch}.rope.scaling.type", scaling, "none, linear, and Llama 3's rope_freqs.weight")
@@ -145,8 +145,11 @@ def _rope(header: GgufHeader, arch: str, head_size: int) -> RopeSpec:
     return RopeSpec(theta=theta, scaling="linear", factor=fields.positive(f"{arch}.rope.scaling.factor"))
 
 
-def _frequency_divisor(header: GgufHeader, head_size: int) -> tuple[float, ...]:
-    """Llama 3's scaling, written as one divisor a frequency."""
+def frequency_divisor(header: GgufHeader, head_size: int) -> tuple[float, ...]:
+    """Llama 3's scaling, written as one divisor a frequency; empty where there is none.
+
+    Raises: CheckpointError where it is not one number above 0 for each pair.
+    """
     tensor = header.tensors.get(ROPE_FREQS)
     if tensor is None:
         return ()

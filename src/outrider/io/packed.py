@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from outrider.io.gguf_types import TensorType
+from outrider.errors import CheckpointError
+from outrider.io.gguf_types import INDICES, TensorType
 
 _CHUNK_VALUES = 1 << 22  # float32 values decoded at once: 16 MiB beside the result
 
@@ -28,7 +29,12 @@ class PackedTensor:
 
 
 def unpack(packed: PackedTensor, dtype: torch.dtype) -> torch.Tensor:
-    """Dequantised values in `dtype`, rounded once from float32."""
+    """Dequantised values in `dtype`, rounded once from float32.
+
+    Raises: CheckpointError where the tensor holds no weights.
+    """
+    if packed.type.name == INDICES:
+        raise CheckpointError(f"a weight of the shape {list(packed.shape)} is stored as whole numbers")
     kind = gguf.GGMLQuantizationType[packed.type.name]
     num_values = packed.shape[-1]
     result = torch.empty((len(packed.data), num_values), dtype=dtype)

@@ -69,7 +69,7 @@ def match_tensors(spec: ModelSpec, source: TensorSource) -> dict[str, TensorSlot
     Raises: CheckpointError naming the first tensor that is missing or has the wrong shape, or that the file has and the
     decoder would leave out although it belongs to a layer.
     """
-    _check_heads(spec, source.where)
+    check_heads(spec, source.where)
     slots: dict[str, TensorSlot] = {}
     for slot in tensor_slots(spec):
         name = source.name_of(slot)
@@ -84,7 +84,8 @@ def match_tensors(spec: ModelSpec, source: TensorSource) -> dict[str, TensorSlot
     return slots
 
 
-def _check_heads(spec: ModelSpec, where: str) -> None:
+def check_heads(spec: ModelSpec, where: str) -> None:
+    """Raises: CheckpointError where heads cannot be grouped or rotated."""
     if spec.num_heads % spec.num_kv_heads:
         raise CheckpointError(
             f"{where}: {spec.num_heads} heads cannot share {spec.num_kv_heads} key-value heads evenly"

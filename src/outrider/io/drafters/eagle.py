@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from outrider.core.draft_spec import Eagle3Spec
-from outrider.core.spec import ModelSpec
 from outrider.errors import CheckpointError
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
-from outrider.io.drafters.stack import check_taps, read_stack, unknown_taps
+from outrider.io.drafters.stack import check_taps, read_draft_vocabulary, read_stack, unknown_taps
 from outrider.io.drafters.store import TensorStore, offer
 from outrider.io.fields import Fields
 
@@ -41,7 +40,7 @@ def read_eagle3(config: Fields, store: TensorStore, num_target_layers: int) -> R
         stack=stack,
         taps=_taps(config, layers),
         target_hidden_size=merged.integer("target_hidden_size", stack.hidden_size, low=1),
-        draft_vocab_size=_draft_vocabulary(config, stack),
+        draft_vocab_size=read_draft_vocabulary(config, stack, stack.vocab_size),
         num_target_layers=layers,
         norm_before_residual=merged.flag("norm_before_residual", False),
         norm_before_fc=_flag(merged, "norm_before_fc", files.shapes, "input_norm.weight"),
@@ -70,13 +69,6 @@ def _taps(config: Fields, layers: int) -> tuple[int, ...]:
     if not layers:
         raise unknown_taps(config.where)
     return check_taps(config.where, (1, layers // 2 - 1, layers - 4), layers)
-
-
-def _draft_vocabulary(config: Fields, stack: ModelSpec) -> int:
-    size = config.integer("draft_vocab_size", stack.vocab_size, low=1)
-    if size > stack.vocab_size:
-        raise CheckpointError(f"{config.where}: 'draft_vocab_size' is {size}, but the vocabulary is {stack.vocab_size}")
-    return size
 
 
 def _refuse_variants(config: Fields) -> None:

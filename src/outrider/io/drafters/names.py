@@ -11,24 +11,27 @@ from dataclasses import dataclass
 
 from outrider.core.draft_spec import DFlashSpec, DraftSpec, Eagle3Spec, SpecBlockSpec
 from outrider.errors import CheckpointError
+from outrider.io.tensor_table import check_heads
 
 Shape = tuple[int, ...]
 
 EMBED, HEAD, DRAFT_IDS = "embed.weight", "head.weight", "draft_ids"
 # How a checkpoint maps the rows of a reduced head: offsets by draft id, flags by target id.
 OFFSETS, FLAGS = "d2t", "t2d"
+# What SpecBlock's rank head sees of a distribution besides the hidden state, and how many cases it tells apart.
+RANK_FEATURES, RANKS = 15, 4
 # Of the target's weights some files keep copies, of constants some keep the values: neither is the drafter's own.
 _IGNORED_PREFIX, _IGNORED_SUFFIX = "verifier_", "rotary_emb.inv_freq"
 
 
 @dataclass(frozen=True, slots=True)
 class DraftSlot:
-    """One tensor of a drafter. Where a `borrowable` one is absent, the target's takes its place."""
+    """One tensor of a drafter. Where an `optional` one is absent, the target's takes its place, or nothing does."""
 
     name: str
     published: str
     shape: Shape
-    borrowable: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,12 @@ def match_tensors(spec: DraftSpec, offer: Offer) -> dict[str, str]:
 
     Raises: CheckpointError naming the first tensor that is missing, has the wrong shape, or is there without a place.
     """
+    check_heads(spec.stack, offer.where)
     found: dict[str, str] = {}
     used: set[str] = set()
     for slot in draft_slots(spec):
         if slot.published not in offer.files:
-            if slot.borrowable:
+            if slot.optional:
                 continue
             raise CheckpointError(f"{offer.where}: the tensor '{slot.published}' is missing")
         given = offer.shapes[slot.published]
@@ -148,16 +152,26 @@ def _eagle3(spec: Eagle3Spec) -> Iterator[DraftSlot]:
 
 def _specblock(spec: SpecBlockSpec) -> Iterator[DraftSlot]:
     width = spec.stack.hidden_size
-    yield DraftSlot("fc.weight", "fc.weight", (width, spec.feature_size))
-    yield DraftSlot("fuse.weight", "fuse.weight", (width, 3 * width))
-    for part in ("condition", "token", "slot"):
-        yield DraftSlot(f"fuse_norms.{part}.weight", f"fuse_norms.{part}.weight", (width,))
-    yield DraftSlot("slots.weight", "slots.weight", (spec.num_slots, width))
+    yield DraftSlot("fc.weight", "input_layer.condition_proj.weight", (width, spec.feature_size))
+    yield DraftSlot("fuse.weight", "input_layer.fuse.weight", (width, 3 * width))
+    for ours, theirs in (("condition", "condition"), ("token", "token"), ("slot", "query")):
+        yield DraftSlot(f"fuse_norms.{ours}.weight", f"input_layer.{theirs}_norm.weight", (width,))
+    yield DraftSlot("slots.weight", "input_layer.position_queries.weight", (spec.num_slots, width))
     for layer in range(spec.stack.num_layers):
         yield from _layer(spec, layer, width)
     for layer in range(spec.stack.num_layers - 1):
-        yield DraftSlot(f"shifts.{layer}.weight", f"shifts.{layer}.weight", (width, 2 * width))
+        yield DraftSlot(f"shifts.{layer}.weight", f"shift_proj.{layer}.weight", (width, 2 * width))
     yield DraftSlot("norm.weight", "norm.weight", (width,))
+    if spec.rank_size:
+        yield from _rank_head(spec)
+
+
+def _rank_head(spec: SpecBlockSpec) -> Iterator[DraftSlot]:
+    """Sizes that no config states; published heads have no biases."""
+    sizes = {"up": (0, spec.rank_size, spec.stack.hidden_size + RANK_FEATURES), "down": (2, RANKS, spec.rank_size)}
+    for name, (place, rows, columns) in sizes.items():
+        yield DraftSlot(f"rank.{name}.weight", f"rank_head.{place}.weight", (rows, columns))
+        yield DraftSlot(f"rank.{name}.bias", f"rank_head.{place}.bias", (rows,), optional=True)
 
 
 def _layer(spec: DraftSpec, layer: int, input_size: int) -> Iterator[DraftSlot]:

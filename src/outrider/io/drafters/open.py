@@ -13,15 +13,24 @@ from outrider.core.draft_spec import DraftSpec
 from outrider.errors import CheckpointError, UnknownReferenceError
 from outrider.io.drafters.deepspec import is_deepspec, read_deepspec
 from outrider.io.drafters.eagle import is_eagle3, read_eagle3
+from outrider.io.drafters.gguf import read_gguf
+from outrider.io.drafters.gguf_store import GgufStore
 from outrider.io.drafters.names import DRAFT_IDS
+from outrider.io.drafters.pickled import FILE, PickleStore
 from outrider.io.drafters.reading import Reading
+from outrider.io.drafters.specblock import is_specblock, read_specblock
 from outrider.io.drafters.speculators import is_speculators, read_speculators
-from outrider.io.drafters.store import SafetensorsStore, TensorStore, offer
+from outrider.io.drafters.store import SafetensorsStore, TensorStore
 from outrider.io.drafters.vocabulary import read_draft_ids
-from outrider.io.drafters.zlab import is_zlab, published_name, read_zlab
+from outrider.io.drafters.zlab import is_zlab, read_zlab
 from outrider.io.fields import Fields
+from outrider.io.gguf_header import read_header
+from outrider.io.local_stores import has_safetensors
+from outrider.io.packed import PackedTensor
 from outrider.io.safetensors_dir import read_json
 
+THINKING = "enable_thinking"  # ours: other projects' configs do not say
+_SIDECARS = ("mask_embedding.pt", "mask_embedding.safetensors")
 Format = Literal["z-lab", "speculators", "eagle3", "deepspec", "specblock", "gguf"]
 
 
@@ -59,6 +68,10 @@ class DraftCheckpoint:
             )
         return values.to(dtype)
 
+    def packed(self, name: str) -> PackedTensor | None:
+        """The quantised rows as stored; None where the tensor is not quantised."""
+        return None if name == DRAFT_IDS else self.store.packed(self.files[name])
+
     def dtype(self, name: str) -> torch.dtype:
         """In which the file holds a tensor; float32 stands for quantised values."""
         return torch.int64 if name == DRAFT_IDS else self.store.dtypes[self.files[name]]
@@ -72,26 +85,52 @@ def open_drafter(path: Path, *, num_target_layers: int = 0, allow_pickle: bool =
 
     Raises: UnknownReferenceError where nothing is there; CheckpointError where it cannot be used.
     """
+    if path.is_dir():
+        return _open_directory(path, num_target_layers, allow_pickle)
     if not path.exists():
         raise UnknownReferenceError(f"no such file or directory: {path}")
+    header = read_header(path)
+    store = GgufStore(header)
+    return _checkpoint(path, "gguf", read_gguf(header, store), store, None)
+
+
+def _open_directory(path: Path, layers: int, allow_pickle: bool) -> DraftCheckpoint:
     config = read_json(path / "config.json")
-    store = SafetensorsStore(path)
-    kind, reading = _read(config, store, num_target_layers)
-    check_floats(store, reading)
+    for name in _SIDECARS:
+        if (path / name).exists():
+            raise CheckpointError(f"{path}: a trained '{name}' beside the weights is not supported")
+    store = _open_store(path, allow_pickle)
+    kind, reading = _read(config, store, layers)
+    thinking = config.flag(THINKING) if config.has(THINKING) else None
+    return _checkpoint(path, kind, reading, store, thinking)
+
+
+def _checkpoint(
+    path: Path, kind: Format, reading: Reading, store: TensorStore, thinking: bool | None
+) -> DraftCheckpoint:
+    _check_floats(store, reading)
+    ids = read_draft_ids(reading.spec, store, offsets=kind != "gguf")
     return DraftCheckpoint(
-        path=path,
-        spec=reading.spec,
-        format=kind,
-        thinking=config.flag("enable_thinking") if config.has("enable_thinking") else None,
-        files=reading.files,
-        store=store,
-        draft_ids=read_draft_ids(reading.spec, offer(store, published_name), store),
+        path=path, spec=reading.spec, format=kind, thinking=thinking, files=reading.files, store=store, draft_ids=ids
     )
+
+
+def _open_store(path: Path, allow_pickle: bool) -> TensorStore:
+    """Safetensors where there are any."""
+    if has_safetensors(path) or not (path / FILE).exists():
+        return SafetensorsStore(path)
+    if not allow_pickle:
+        raise CheckpointError(
+            f"{path}: only {FILE} is there, a pickle; allow it with allow_pickle if you trust where it comes from"
+        )
+    return PickleStore(path)
 
 
 def _read(config: Fields, store: TensorStore, layers: int) -> tuple[Format, Reading]:
     if is_speculators(config):
         return "speculators", read_speculators(config, store, layers)
+    if is_specblock(config):
+        return "specblock", read_specblock(config, store, layers)
     if is_deepspec(config):
         return "deepspec", read_deepspec(config, store, layers)
     if is_zlab(config):
@@ -104,7 +143,7 @@ def _read(config: Fields, store: TensorStore, layers: int) -> tuple[Format, Read
     )
 
 
-def check_floats(store: TensorStore, reading: Reading) -> None:
+def _check_floats(store: TensorStore, reading: Reading) -> None:
     """Raises: CheckpointError where a weight is stored as integers."""
     for name in reading.files.values():
         if not store.dtypes[name].is_floating_point:

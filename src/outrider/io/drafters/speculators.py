@@ -17,7 +17,7 @@ from outrider.errors import CheckpointError
 from outrider.io.drafters.dspark import read_confidence, read_markov_rank
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
-from outrider.io.drafters.stack import check_taps, read_sliding, read_stack, unknown_taps
+from outrider.io.drafters.stack import check_taps, read_draft_vocabulary, read_sliding, read_stack, unknown_taps
 from outrider.io.drafters.store import TensorStore, offer
 from outrider.io.drafters.zlab import MAX_BLOCK, check_dflash, published_name, read_conv, read_selector
 from outrider.io.fields import Fields
@@ -104,7 +104,7 @@ def _dflash(config: Fields, layer: Fields, layers: int, store: TensorStore) -> D
         stack=stack,
         taps=_taps(config, "aux_hidden_state_layer_ids", layers),
         target_hidden_size=config.integer("target_hidden_size", stack.hidden_size, low=1),
-        draft_vocab_size=_draft_vocabulary(config, stack),
+        draft_vocab_size=read_draft_vocabulary(config, stack, DRAFT_VOCABULARY),
         num_target_layers=layers,
         verifier=verifier_of(config),
         block_size=config.integer("block_size", 8, low=2, high=MAX_BLOCK),
@@ -136,7 +136,7 @@ def _eagle3(config: Fields, layer: Fields, layers: int) -> Eagle3Spec:
         stack=stack,
         taps=_taps(config, "eagle_aux_hidden_state_layer_ids", layers),
         target_hidden_size=config.integer("target_hidden_size", stack.hidden_size, low=1),
-        draft_vocab_size=_draft_vocabulary(config, stack),
+        draft_vocab_size=read_draft_vocabulary(config, stack, DRAFT_VOCABULARY),
         num_target_layers=layers,
         verifier=verifier_of(config),
         norm_before_residual=config.flag("norm_before_residual", False),
@@ -155,13 +155,6 @@ def _taps(config: Fields, key: str, layers: int) -> tuple[int, ...]:
         raise unknown_taps(config.where)
     inputs = given or (2, layers // 2, layers - 3)
     return check_taps(config.where, (layer - 1 for layer in inputs), layers)
-
-
-def _draft_vocabulary(config: Fields, stack: ModelSpec) -> int:
-    size = config.integer("draft_vocab_size", DRAFT_VOCABULARY, low=1)
-    if size > stack.vocab_size:
-        raise CheckpointError(f"{config.where}: 'draft_vocab_size' is {size}, but the vocabulary is {stack.vocab_size}")
-    return size
 
 
 def _refuse_projector(config: Fields) -> None:

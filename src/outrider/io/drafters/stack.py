@@ -60,7 +60,14 @@ def unknown_taps(where: str) -> CheckpointError:
     )
 
 
-def check_inside(fields: Fields, key: str, value: int, limit: int, of: str) -> None:
-    """Raises: CheckpointError where `value` is not below `limit`."""
-    if value >= limit:
-        raise CheckpointError(f"{fields.where}: '{key}' is {value}, but {of} is {limit}")
+def check_at_most(fields: Fields, key: str, value: int, limit: int, what: str) -> None:
+    """Raises: CheckpointError where `value` is above `limit`, which is `what`."""
+    if value > limit:
+        raise CheckpointError(f"{fields.where}: '{key}' is {value}, expected at most {what}, {limit}")
+
+
+def read_draft_vocabulary(config: Fields, stack: ModelSpec, default: int) -> int:
+    """How many tokens can be proposed. Raises: CheckpointError where they are more than there are."""
+    size = config.integer("draft_vocab_size", default, low=1)
+    check_at_most(config, "draft_vocab_size", size, stack.vocab_size, "the vocabulary")
+    return size

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from outrider.errors import CheckpointError
 from outrider.io.drafters.names import Offer, Shape
+from outrider.io.packed import PackedTensor
 from outrider.io.safetensors_dir import damaged, tensor_files
 
 _DTYPES = {
@@ -38,6 +39,9 @@ class TensorStore(Protocol):
 
     def tensor(self, name: str) -> torch.Tensor:
         """The values as stored (dequantised where they are quantised)."""
+
+    def packed(self, name: str) -> PackedTensor | None:
+        """The quantised rows as stored; None where the tensor is not quantised."""
 
 
 class SafetensorsStore:
@@ -74,6 +78,9 @@ class SafetensorsStore:
         except (SafetensorError, OSError) as error:
             raise damaged(path, error) from error
         return values
+
+    def packed(self, name: str) -> PackedTensor | None:
+        return None
 
     def _read_head(self, path: Path) -> None:
         """Opening a file checks that it is as long as its header says."""

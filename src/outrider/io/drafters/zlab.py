@@ -17,7 +17,7 @@ from outrider.errors import CheckpointError
 from outrider.io.drafters.dspark import read_confidence, read_markov_rank
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
-from outrider.io.drafters.stack import check_inside, check_taps, read_sliding, read_stack, unknown_taps
+from outrider.io.drafters.stack import check_at_most, check_taps, read_sliding, read_stack, unknown_taps
 from outrider.io.drafters.store import TensorStore, offer
 from outrider.io.fields import MAX_SIZE, Fields
 
@@ -95,11 +95,11 @@ def read_selector(fields: Fields, rank: int | None = None, top_k: int | None = N
 def check_dflash(fields: Fields, spec: DFlashSpec) -> None:
     """What every DFlash config must fulfil, whatever the format. Raises: CheckpointError."""
     vocabulary = spec.stack.vocab_size
-    check_inside(fields, "mask_token_id", spec.mask_id, vocabulary, "the vocabulary")
+    check_at_most(fields, "mask_token_id", spec.mask_id, vocabulary - 1, "the last token")
     if spec.selector is not None:
-        check_inside(fields, "selector_top_k", spec.selector.top_k, vocabulary + 1, "the vocabulary and one more")
+        check_at_most(fields, "selector_top_k", spec.selector.top_k, vocabulary, "the vocabulary")
     if spec.conv is not None:
-        check_inside(fields, "conv_kernel_size", spec.conv.kernel, spec.block_size + 1, "the block and one more")
+        check_at_most(fields, "conv_kernel_size", spec.conv.kernel, spec.block_size, "the block")
         if spec.stack.hidden_size % spec.conv.group:
             raise CheckpointError(
                 f"{fields.where}: groups of {spec.conv.group} do not divide the hidden size {spec.stack.hidden_size}"
