@@ -126,7 +126,7 @@ def pull(reference: EntryReference | HubReference, library: Library, progress: P
 def _as_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # `~nobody`: a user who does not exist
+    except (RuntimeError, ValueError):  # `~nobody`: a user who does not exist, or who cannot
         return Path(text)
 
 
