@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from outrider.core.tree import Budget, DraftTree
+from outrider.core.tree import ANCHOR, Budget, DraftTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,16 @@ class DrawnTree(DraftTree):
     def children(self, parent: int) -> list[int]:
         """In the order in which they were drawn."""
         return [node for node, other in enumerate(self.parent_N) if other == parent]
+
+    def likeliest_chain(self) -> DrawnTree:
+        """The first child of each node: the one path that does not depend on what was drawn."""
+        path, node = [], ANCHOR
+        while children := self.children(node):
+            node = children[0]
+            path.append(node)
+        return DrawnTree([self.token_N[node] for node in path], range(ANCHOR, len(path) - 1),
+                         [self.source(node) for node in path], [self.score(node) for node in path],
+                         q_NV=[self.q_NV[node] for node in path])
 
     def check(self, budget: Budget | None = None) -> None:
         DraftTree.check(self, budget)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -75,6 +75,17 @@ class DraftTree:
             path.append(node)
             node = self.parent_N[node]
         return path[::-1]
+
+    def likeliest_chain(self) -> DraftTree:
+        """The path with the most survivors to be expected: the sum of its nodes' scores; of equals, the first."""
+        if self.parent_N and list(self.parent_N) == list(range(ANCHOR, len(self) - 1)):
+            return self
+        hope_N: list[float] = []
+        for node, parent in enumerate(self.parent_N):
+            hope_N.append(self.score(node) + (0.0 if parent == ANCHOR else hope_N[parent]))
+        path = self.path_to(max(range(len(self)), key=hope_N.__getitem__)) if hope_N else []
+        picked = DraftTree.chain([self.token_N[node] for node in path], [self.score(node) for node in path])
+        return replace(picked, source_N=[self.source(node) for node in path])
 
     def check(self, budget: Budget | None = None) -> None:
         """AssertionError where an invariant or the budget is broken (contract tests call this)."""
