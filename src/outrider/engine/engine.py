@@ -20,6 +20,7 @@ from outrider.core.tree import DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
+from outrider.engine.needs import check_needs, servable
 from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
 from outrider.engine.sequence import Sequence
@@ -48,6 +49,7 @@ class Engine:
 
     def __init__(self, target: Target, drafter: Drafter[Any], tokenizer: Tokenizer | None = None,
                  config: EngineConfig | None = None, chooser: Chooser | None = None) -> None:
+        check_needs(drafter, target)
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
         self.chooser = chooser or chooser_for(target.info)
         self.config = config or EngineConfig()
@@ -108,11 +110,12 @@ class Engine:
         # Prefill gives the first token alone, however its chunks fall, so that a round means the same everywhere.
         decoding = [index for index, item in enumerate(pending) if item.sequence.num_output]
         sequences = [pending[index].sequence for index in decoding]
-        budgets = [draft_budget(sequence, self.config.max_draft, self.context) for sequence in sequences]
+        most = self.config.max_draft if self.target.info.rollback else 0  # what is drafted may have to be dropped
+        budgets = [draft_budget(sequence, most, self.context) for sequence in sequences]
         trees: dict[int, DraftTree] = {}
         if sequences:
             proposed = self.drafter.propose([sequence.state for sequence in sequences], budgets)
-            trees = dict(zip(decoding, proposed.trees, strict=True))
+            trees = dict(zip(decoding, servable(proposed.trees, self.target.info), strict=True))
         return joined(pending, trees, self.target.device, time.perf_counter() - begin_s)
 
     def launch(self, plan: Plan) -> Flight:
