@@ -1,0 +1,164 @@
+"""`CudaOps`: Triton for attention, rotation, norms, gates and packed products; torch's libraries for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+import triton
+from torch import Tensor
+
+from outrider.core.spec import Activation
+from outrider.core.step import LayerCache
+from outrider.ops.cuda.kernels import attention, matrix, rows
+from outrider.ops.cuda.packed import PackedWeight, pack
+from outrider.ops.cuda.plan import TILE_FIELDS, Heads, Plan, Planner
+from outrider.ops.interface import AttentionShape, Pass
+from outrider.ops.reference import ReferenceOps
+
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_HEAD_BLOCK = 4  # heads that one program rotates
+_GATE_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A packed weight with the parameter that it stands for, held so that its identity is not given away."""
+
+    parameter: Tensor
+    weight: PackedWeight
+
+
+class CudaOps(ReferenceOps):
+    """See `interface.Ops`. float64 and odd heads go the way of the reference; so does what has no kernel here."""
+
+    def __init__(self, device: torch.device, processors: int = 0) -> None:
+        """`processors`: how many programs of attention make a device busy; 0 asks the device."""
+        self.processors = processors or _processors(device)
+        self._planner = Planner()
+        self._packed: dict[int, _Packed] = {}
+
+    def round(self, parameter: Tensor, bits: int) -> None:
+        """Packs a matrix; the parameter keeps its identity, device and dtype, and gives its memory back."""
+        self._packed[id(parameter)] = _Packed(parameter, pack(parameter.data, bits))
+        parameter.data = parameter.data.new_empty(0, parameter.shape[1])
+
+    @property
+    def packed_bytes(self) -> int:
+        return sum(one.weight.num_bytes for one in self._packed.values())
+
+    def packed(self, weight: Tensor) -> PackedWeight | None:
+        """What a parameter was packed to, if it was."""
+        found = self._packed.get(id(weight))
+        return None if found is None else found.weight
+
+    def embed(self, token_T: Tensor, weight: Tensor, scale: float) -> Tensor:
+        packed = self.packed(weight)
+        if packed is None:
+            return super().embed(token_T, weight, scale)
+        return (packed.unpacked(token_T) * scale).to(weight.dtype)
+
+    def linear(self, x_TD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        packed = self.packed(weight)
+        return F.linear(x_TD, weight, bias) if packed is None else packed_linear(x_TD, packed, bias)
+
+    def norm(self, x_TD: Tensor, weight: Tensor, eps: float) -> Tensor:
+        if x_TD.dtype not in _DTYPES:
+            return super().norm(x_TD, weight, eps)
+        x_TD, size = x_TD.contiguous(), len(weight)
+        out_TD, block = torch.empty_like(x_TD), triton.next_power_of_2(size)
+        rows.norm_kernel[(x_TD.numel() // size,)](x_TD, weight, out_TD, eps, size, block, num_warps=_warps(block))
+        return out_TD
+
+    def attention(self, q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> Tensor:
+        if not _fits(q_TD, shape):
+            return super().attention(q_TD, k_TD, v_TD, run, shape)
+        size, cache = shape.head_size, run.caches[shape.layer]
+        turned_TD = torch.empty(q_TD.shape, dtype=q_TD.dtype, device=q_TD.device)
+        _rotate(q_TD, k_TD, v_TD, turned_TD, run, shape)
+        groups = k_TD.shape[1] // size
+        heads = Heads(q_TD.shape[1] // size // groups, groups, size * q_TD.dtype.itemsize, self.processors)
+        return _attend(turned_TD, cache, self._planner.plan(run.step, heads), heads, run.step.position_T, shape)
+
+    def remember(self, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> None:
+        if _fits(k_TD, shape):
+            _rotate(None, k_TD, v_TD, k_TD, run, shape)
+        else:
+            super().remember(k_TD, v_TD, run, shape)
+
+    def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:
+        if gate_TI.dtype not in _DTYPES:
+            return super().gate(gate_TI, up_TI, activation)
+        gate_TI, up_TI = gate_TI.contiguous(), up_TI.contiguous()
+        out_TI, count = torch.empty_like(gate_TI), gate_TI.numel()
+        grid = (triton.cdiv(count, _GATE_BLOCK),)
+        rows.gate_kernel[grid](gate_TI, up_TI, out_TI, count, activation == "silu", _GATE_BLOCK)
+        return out_TI
+
+
+def packed_linear(x_TD: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:
+    """x @ weight.T + bias with a packed weight."""
+    x_TD, count = x_TD.contiguous(), len(x_TD)
+    out_TN = torch.empty(count, weight.rows, dtype=x_TD.dtype, device=x_TD.device)
+    block_t = min(64, max(16, triton.next_power_of_2(count)))
+    block_n = 64 if weight.rows >= 16_384 else 32
+    grid = (triton.cdiv(weight.rows, block_n), triton.cdiv(count, block_t))
+    if count:
+        matrix.packed_linear_kernel[grid](
+            x_TD, weight.code, weight.scale_NG, weight.minimum_NG, x_TD if bias is None else bias, out_TN, count,
+            weight.rows, weight.inputs, weight.bits == 4, bias is not None, block_t, block_n, 128)
+    return out_TN
+
+
+def _fits(x_TD: Tensor, shape: AttentionShape) -> bool:
+    return x_TD.dtype in _DTYPES and shape.head_size % 2 == 0 and shape.head_size <= 256
+
+
+def _rotate(q_TD: Tensor | None, k_TD: Tensor, v_TD: Tensor, turned_TD: Tensor, run: Pass,
+            shape: AttentionShape) -> None:
+    """Queries, if any, into `turned_TD`; keys and values into the cache."""
+    step, cache, size = run.step, run.caches[shape.layer], shape.head_size
+    table = run.ropes.local if shape.local else run.ropes.full
+    heads, groups = 0 if q_TD is None else q_TD.shape[1] // size, k_TD.shape[1] // size
+    grid = (len(k_TD), triton.cdiv(heads, _HEAD_BLOCK) + triton.cdiv(groups, _HEAD_BLOCK))
+    if len(k_TD):
+        rows.rotate_kernel[grid](
+            k_TD if q_TD is None else q_TD.contiguous(), k_TD.contiguous(), v_TD.contiguous(), turned_TD,
+            cache.key_SGK, cache.value_SGK, table.cos_PK, table.sin_PK, step.position_T, step.slot_T,
+            heads, groups, size, _HEAD_BLOCK, triton.next_power_of_2(size // 2), num_warps=2)
+
+
+def _attend(turned_TD: Tensor, cache: LayerCache, plan: Plan, heads: Heads, position_T: Tensor,
+            shape: AttentionShape) -> Tensor:
+    """Rows whose queries are rotated, over a cache that holds their keys and values."""
+    tiling, size = plan.tiling, shape.head_size
+    out_TD, num_heads = torch.empty_like(turned_TD), turned_TD.numel() // size
+    many = num_heads * tiling.splits if tiling.splits > 1 else 0
+    part = torch.empty(many * size, dtype=torch.float32, device=out_TD.device)
+    stat = torch.empty(many * 2, dtype=torch.float32, device=out_TD.device)
+    block_k = max(16, triton.next_power_of_2(size))
+    grid = (tiling.tiles, heads.groups, tiling.splits)
+    if tiling.tiles:
+        attention.attend_kernel[grid](
+            turned_TD, cache.key_SGK, cache.value_SGK, out_TD, part, stat, plan.slot_S, plan.tile_NF, plan.place_A,
+            plan.seen_TW, position_T, shape.scale, shape.softcap or 0.0, shape.window, tiling.chunk, tiling.words,
+            heads.groups, heads.rep, size, TILE_FIELDS, tiling.block, entry_block(out_TD.dtype, block_k), block_k,
+            tiling.splits, shape.softcap is not None, shape.both_ways, num_stages=2)
+    if tiling.splits > 1:
+        attention.join_kernel[(num_heads,)](part, stat, out_TD, size, block_k, tiling.splits,
+                                            triton.next_power_of_2(tiling.splits))
+    return out_TD
+
+
+def entry_block(dtype: torch.dtype, block_k: int) -> int:
+    """Entries that are looked at at once: keys and values of two such blocks have to fit in 99 KiB of fast memory."""
+    return max(16, min(64, 16_384 // (block_k * dtype.itemsize)))
+
+
+def _processors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
+def _warps(block: int) -> int:
+    return 1 if block <= 256 else min(8, max(4, block // 1024))
