@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from outrider.core.spec import RopeSpec
-from outrider.errors import CheckpointError
+from outrider.errors import CheckpointError, ConfigError
 from outrider.io.fields import Fields
 
 _LAYER_KINDS = ("full_attention", "sliding_attention")
@@ -49,3 +49,25 @@ def _scaled(parameters: Fields, theta: float) -> RopeSpec:
         high_freq_factor=parameters.positive("high_freq_factor"),
         original_positions=parameters.integer("original_max_position_embeddings", low=1),
     )
+
+
+def rope_config(rope: RopeSpec) -> dict[str, object]:
+    """The keys that `read_rope` reads: the old ones and the new one, for readers of either.
+
+    Raises: ConfigError for divisors of frequencies, which only GGUF files hold.
+    """
+    if rope.frequency_divisor:
+        raise ConfigError("divisors of rotary frequencies, as GGUF files have them, cannot be written to a config.json")
+    parameters = _scaling(rope)
+    keys: dict[str, object] = {"rope_theta": rope.theta, "rope_parameters": {"rope_theta": rope.theta, **parameters}}
+    return keys if rope.scaling == "none" else {**keys, "rope_scaling": parameters}
+
+
+def _scaling(rope: RopeSpec) -> dict[str, object]:
+    if rope.scaling == "none":
+        return {"rope_type": "default"}
+    parameters: dict[str, object] = {"rope_type": rope.scaling, "factor": rope.factor}
+    if rope.scaling == "llama3":
+        parameters |= {"low_freq_factor": rope.low_freq_factor, "high_freq_factor": rope.high_freq_factor}
+        parameters["original_max_position_embeddings"] = rope.original_positions
+    return parameters

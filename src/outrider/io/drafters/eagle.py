@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from outrider.core.draft_spec import Eagle3Spec
-from outrider.errors import CheckpointError
+from outrider.core.draft_spec import DraftSpec, Eagle3Spec
+from outrider.errors import CheckpointError, ConfigError
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
-from outrider.io.drafters.stack import check_taps, read_draft_vocabulary, read_stack, unknown_taps
+from outrider.io.drafters.stack import check_taps, read_draft_vocabulary, read_stack, stack_config, unknown_taps
 from outrider.io.drafters.store import TensorStore, offer
 from outrider.io.fields import Fields
 
@@ -76,3 +76,39 @@ def _refuse_variants(config: Fields) -> None:
         raise config.unsupported("norm_output", False, "true")
     if config.has("parallel_drafting") or any("PEagle" in name for name in config.texts("architectures")):
         raise CheckpointError(f"{config.where}: P-EAGLE is not supported; supported: EAGLE-3")
+
+
+def eagle3_config(spec: DraftSpec) -> dict[str, object]:
+    """A config.json of this layout, with both lists of layers. Raises: ConfigError naming what it has no place for."""
+    if not isinstance(spec, Eagle3Spec):
+        raise ConfigError("SafeAILab's layout holds EAGLE-3 drafters only")
+    unheld = {
+        "more than one layer": spec.stack.num_layers > 1,
+        "norms of queries and keys": spec.stack.qk_norm,
+        "'norm_output', which feeds back the output behind the norm": spec.norm_output,
+        "a sliding window": spec.stack.window > 0,
+    }
+    for what, there in unheld.items():
+        if there:
+            raise ConfigError(f"SafeAILab's layout cannot hold {what}")
+    own = {"use_aux_hidden_state": True, TAPS: list(spec.taps)}
+    config = {"architectures": ["LlamaForCausalLMEagle3"], **stack_config(spec.stack), SECTION: own}
+    config |= {"draft_vocab_size": spec.draft_vocab_size, "target_hidden_size": spec.target_hidden_size}
+    for key in switches_of(spec):
+        config[key] = True
+    return config | ({"num_target_layers": spec.num_target_layers} if spec.num_target_layers else {})
+
+
+def switches_of(spec: Eagle3Spec) -> tuple[str, ...]:
+    """What is switched on that SafeAILab's own code does not know; vLLM, llama.cpp and `speculators` read it."""
+    flags = {
+        "norm_before_residual": spec.norm_before_residual,
+        "norm_before_fc": spec.norm_before_fc,
+        "fc_norm": spec.fc_norm,
+    }
+    return tuple(key for key, on in flags.items() if on)
+
+
+def eagle3_name(published: str) -> str:
+    """As this layout calls a tensor."""
+    return _MIDDLE + published.removeprefix(_FIRST) if published.startswith(_FIRST) else published

@@ -21,6 +21,7 @@ from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.specblock import is_specblock, read_specblock
 from outrider.io.drafters.speculators import is_speculators, read_speculators
 from outrider.io.drafters.store import SafetensorsStore, TensorStore
+from outrider.io.drafters.thinking import THINKING
 from outrider.io.drafters.vocabulary import read_draft_ids
 from outrider.io.drafters.zlab import is_zlab, read_zlab
 from outrider.io.fields import Fields
@@ -29,7 +30,6 @@ from outrider.io.local_stores import has_safetensors
 from outrider.io.packed import PackedTensor
 from outrider.io.safetensors_dir import read_json
 
-THINKING = "enable_thinking"  # ours: other projects' configs do not say
 _SIDECARS = ("mask_embedding.pt", "mask_embedding.safetensors")
 Format = Literal["z-lab", "speculators", "eagle3", "deepspec", "specblock", "gguf"]
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from outrider.core.draft_spec import ConvSpec, DFlashSpec, SelectorSpec
+from outrider.core.draft_spec import ConvSpec, DFlashSpec, DraftSpec, SelectorSpec
 from outrider.core.spec import ModelSpec
-from outrider.errors import CheckpointError
+from outrider.errors import CheckpointError, ConfigError
 from outrider.io.drafters.dspark import read_confidence, read_markov_rank
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
-from outrider.io.drafters.stack import check_at_most, check_taps, read_sliding, read_stack, unknown_taps
+from outrider.io.drafters.stack import check_at_most, check_taps, read_sliding, read_stack, stack_config, unknown_taps
 from outrider.io.drafters.store import TensorStore, offer
 from outrider.io.fields import MAX_SIZE, Fields
 
@@ -153,3 +153,53 @@ def _refuse_variants(fields: Fields) -> None:
     variant = fields.text("model_arch", "dflash")
     if variant != "dflash":
         raise fields.unsupported("model_arch", variant, "dflash")
+
+
+def zlab_config(spec: DraftSpec) -> dict[str, object]:
+    """A config.json of this layout. Raises: ConfigError naming what it has no place for."""
+    if not isinstance(spec, DFlashSpec):
+        raise ConfigError("z-lab's layout holds DFlash drafters only")
+    unheld = {
+        "a reduced draft vocabulary": spec.has_reduced_vocab,
+        "DSpark's heads": bool(spec.markov_rank) or spec.confidence != "none",
+        "a prediction from the anchor's row": spec.from_anchor,
+        "features of another size than the draft's": spec.target_hidden_size != spec.stack.hidden_size,
+        "a convolution without a selector": (spec.conv is None) != (spec.selector is None),
+    }
+    for what, there in unheld.items():
+        if there:
+            raise ConfigError(f"z-lab's layout cannot hold {what}")
+    named = "DFlashDraftModel" if spec.conv is None else "DFlash2DraftModel"
+    config = {"architectures": [named], **stack_config(spec.stack), **_looking(spec)}
+    if spec.num_target_layers:
+        config["num_target_layers"] = spec.num_target_layers
+    return {**config, SECTION: _own(spec)}
+
+
+def _own(spec: DFlashSpec) -> dict[str, object]:
+    own: dict[str, object] = {
+        "block_size": spec.block_size,
+        "mask_token_id": spec.mask_id,
+        "target_layer_ids": list(spec.taps),
+    }
+    if spec.input_scale != 1:
+        own["input_embedding_scale"] = spec.input_scale
+    if spec.output_scale != 1:
+        own["output_multiplier"] = spec.output_scale
+    if spec.softcap is not None:
+        own["final_logit_softcapping"] = spec.softcap
+    if spec.conv is not None:
+        own |= {"conv_kernel_size": spec.conv.kernel, "conv_group_size": spec.conv.group}
+    if spec.selector is not None:
+        own |= {"selector_rank": spec.selector.rank, "selector_top_k": spec.selector.top_k}
+    return own
+
+
+def _looking(spec: DFlashSpec) -> dict[str, object]:
+    """What says which layers look back only: nothing where the default does."""
+    slides = spec.stack.sliding or (False,) * spec.stack.num_layers
+    if spec.causal == slides:
+        return {}
+    if len(set(spec.causal)) > 1:
+        raise ConfigError("z-lab's layout cannot hold layers that look both ways beside some that look back only")
+    return {"is_causal": spec.causal[0]}
