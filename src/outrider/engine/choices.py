@@ -1,6 +1,7 @@
-"""What the target chose, for every draft of a round: the readable way over torch, and one native call on the CPU.
+"""What the target chose, for every draft of a round: the readable way over torch, one native call on the CPU, and one
+launch on a CUDA device (`device_choices`).
 
-Both give the same tokens. Which one an engine uses is decided once, by `chooser_for`; a sequence's own request decides
+All give the same tokens. Which one an engine uses is decided once, by `chooser_for`; a sequence's own request decides
 all the rest, so that company never changes how a row is read.
 """
 
@@ -20,6 +21,7 @@ from outrider.core.noise import NoiseKey
 from outrider.core.sampling import Sampling
 from outrider.core.tree import DraftBatch
 from outrider.engine.sequence import Sequence
+from outrider.ops.cuda.available import missing
 from outrider.ops.native import choose, library
 from outrider.ops.native.places import Ranker
 from outrider.target.interface import TargetInfo
@@ -37,11 +39,15 @@ class Chooser(Protocol):
         """The `count` tokens with the best logits of every row, best first, for drafters that want them."""
 
 
-def chooser_for(info: TargetInfo) -> Chooser:
+def chooser_for(info: TargetInfo, device: torch.device | None = None) -> Chooser:
     """Native for an exact target, whose bits would be worth nothing to a choice that depends on place and shape.
 
     Raises: NativeLibraryError if the library is not of this version.
     """
+    if device is not None and device.type == "cuda" and not missing():
+        from outrider.engine.device_choices import DeviceChooser  # needs Triton
+
+        return DeviceChooser()
     found = library.load() if info.exact else None
     return ReferenceChooser() if found is None else NativeChooser(found)
 
