@@ -163,12 +163,13 @@ class Worker {
         for (Range mine; (mine = take_share(next, tiles)).size();) kernels_.linear(call, mine.begin, mine.end);
     }
 
-    // The next share of what is left: large ones first, then ever smaller ones, so that all threads end together.
+    // The next share of what is left: large ones first, for each share begins with weights that nobody has fetched;
+    // then ever smaller ones, so that all threads end together.
     Range take_share(std::atomic<int32_t> &next, int32_t end) const {
         int32_t begin = next.load(std::memory_order_relaxed), share;
         do {
             if (begin >= end) return {end, end};
-            share = std::max(1, (end - begin) / (4 * pool_.size()));
+            share = std::max(1, (end - begin) / pool_.size());
         } while (!next.compare_exchange_weak(begin, begin + share, std::memory_order_relaxed));
         return {begin, begin + share};
     }
