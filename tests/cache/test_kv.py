@@ -23,7 +23,7 @@ scopes = st.sampled_from(["", "", "anna"])
 
 def new_cache(num_blocks: int, device: torch.device = CPU) -> KVCache[LayerCache]:
     shape = CacheShape(2, 1, 1, num_blocks, BLOCK)
-    return KVCache(shape, dense_layers(shape, torch.float64, device), device)
+    return KVCache(shape, dense_layers(shape, shape.num_slots, torch.float64, device), device)
 
 
 def value_of(scope: str, prefix: tuple[int, ...]) -> float:

@@ -53,6 +53,17 @@ class BlockPool:
             self.references[block] += 1
         return block
 
+    def share(self, block: int) -> None:
+        """Hold a held block once more."""
+        self.references[block] += 1
+
+    def unindex(self, block: int) -> None:
+        """Nobody will find this block any more."""
+        del self._block_of[self._digest_of.pop(block)]
+        if block in self._kept:
+            del self._kept[block]
+            self._unused.append(block)
+
     def index(self, block: int, digest: bytes) -> None:
         """Make a held block findable; the first block with the same contents wins."""
         if digest not in self._block_of:

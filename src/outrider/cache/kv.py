@@ -4,7 +4,8 @@
           committed, never written again     anchor, draft nodes in packed order
                                              └─ keep(path) closes the gaps and drops the rest
 
-A block is indexed by the digest of all tokens up to its end once every entry in it is committed.
+A block is indexed by the digest of all tokens up to its end once every entry in it is committed. Drafters may keep
+entries of their own in the same blocks (`payload`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import hashlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 
 from outrider.cache.blocks import BlockPool
+from outrider.cache.payload import Layer, Pages, Payload, Store
 from outrider.core.step import LayerCache
 
 
@@ -32,20 +34,15 @@ class CacheShape:
     num_blocks: int
     block_size: int = 16
 
-
-class LayerStore(Protocol):
-    """Keys and values of one layer, in whatever layout the target's attention reads."""
-
-    def move(self, source_n: Tensor, goal_n: Tensor) -> None:
-        """Copies entries from slots to slots."""
+    @property
+    def num_slots(self) -> int:
+        return self.num_blocks * self.block_size
 
 
-Layer = TypeVar("Layer", bound=LayerStore)
-
-
-def dense_layers(shape: CacheShape, dtype: torch.dtype, device: torch.device) -> tuple[LayerCache, ...]:
+def dense_layers(shape: CacheShape | Payload, num_slots: int, dtype: torch.dtype,
+                 device: torch.device) -> tuple[LayerCache, ...]:
     """The layout of the reference: one row of keys and one of values a slot."""
-    size = (shape.num_blocks * shape.block_size, shape.num_kv_heads, shape.head_size)
+    size = (num_slots, shape.num_kv_heads, shape.head_size)
     return tuple(LayerCache(*(torch.zeros(size, dtype=dtype, device=device) for _ in range(2)))
                  for _ in range(shape.num_layers))
 
@@ -63,8 +60,9 @@ class _Row:
 class KVCache(Generic[Layer]):
     """Pages of keys and values for many sequences of one model."""
 
-    def __init__(self, shape: CacheShape, layers: Sequence[Layer], device: torch.device) -> None:
-        self.shape, self.layers = shape, tuple(layers)
+    def __init__(self, shape: CacheShape, layers: Sequence[Layer], device: torch.device,
+                 stores: Sequence[Store[Any]] = ()) -> None:
+        self.shape, self.layers, self.stores = shape, tuple(layers), tuple(stores)
         self._device = device
         self._pool = BlockPool(shape.num_blocks)
         self._rows: dict[int, _Row] = {}
@@ -81,7 +79,8 @@ class KVCache(Generic[Layer]):
     def open(self, token_n: Sequence[int] = (), scope: str = "") -> int:
         """A new row that begins with as much of `token_n` as the cache still holds for `scope`.
 
-        The last token is never taken from the cache: its row must be computed to know what follows.
+        The last token is never taken from the cache: its row must be computed to know what follows. Where a drafter's
+        entries are missing from a block, it is computed again and the old one forgotten.
         `length(row)` says how many were found.
         """
         # Hashed, so that no scope can be spelt like the digest of somebody's prefix.
@@ -89,7 +88,7 @@ class KVCache(Generic[Layer]):
         size = self.shape.block_size
         for begin in range(0, (len(token_n) - 1) // size * size, size):
             digest = _digest(row.digest, token_n[begin : begin + size])
-            block = self._pool.find(digest)
+            block = self._find(digest)
             if block is None:
                 break
             self._append(row, block)
@@ -111,7 +110,31 @@ class KVCache(Generic[Layer]):
         missing = self.blocks_for(state.length + count) - len(state.blocks)
         self._pool.require(missing)  # before taking any, so that a failure does not even evict
         for _ in range(missing):
-            self._append(state, self._pool.take())
+            self._append(state, self._take())
+
+    def pages(self, row: int) -> Pages:
+        """The row as its drafter sees it."""
+        return Pages(self, row, self.stores)
+
+    def block(self, row: int, position: int) -> int:
+        """The block that holds a position of a row."""
+        return self._rows[row].blocks[position // self.shape.block_size]
+
+    def fork(self, row: int) -> int:
+        """A second row with the same committed entries: complete blocks are shared. Raises: CacheFullError."""
+        state, size = self._rows[row], self.shape.block_size
+        twin = _Row(state.slot_C[:0], state.digest, [], state.length, state.num_indexed, list(state.tail))
+        num_whole = state.length // size
+        self._pool.require(self.blocks_for(state.length) - num_whole)
+        for block in state.blocks[:num_whole]:
+            self._pool.share(block)
+            self._append(twin, block)
+        if state.length % size:
+            self._append(twin, self._take())
+            self._copy(state.blocks[num_whole], twin.blocks[num_whole])
+        self._next_row += 1
+        self._rows[self._next_row] = twin
+        return self._next_row
 
     def slots(self, row: int, count: int) -> Tensor:
         """Slots of the committed entries and `count` more, in logical order; int64 [length + count]."""
@@ -148,6 +171,29 @@ class KVCache(Generic[Layer]):
             assert len(row.slot_C) == len(row.blocks) * self.shape.block_size, "slots do not match blocks"
             assert row.length <= len(row.slot_C), "a row is longer than its blocks"
             assert row.length == row.num_indexed * self.shape.block_size + len(row.tail), "tokens do not match entries"
+
+    def _find(self, digest: bytes) -> int | None:
+        """The block with these contents, if every store has its part of it."""
+        block = self._pool.find(digest)
+        if block is None or all(store.is_valid[block] for store in self.stores):
+            return block
+        self._pool.drop(block)
+        self._pool.unindex(block)
+        return None
+
+    def _take(self) -> int:
+        block = self._pool.take()
+        for store in self.stores:
+            store.is_valid[block] = False
+        return block
+
+    def _copy(self, source: int, goal: int) -> None:
+        size = self.shape.block_size
+        at = torch.arange(size, device=self._device)
+        for layer in self.layers:
+            layer.move(source * size + at, goal * size + at)
+        for store in self.stores:
+            store.copy(source, goal, size)
 
     def _append(self, row: _Row, block: int) -> None:
         size = self.shape.block_size

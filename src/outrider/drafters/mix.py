@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+from outrider.cache.payload import Pages
 from outrider.core.commit import Candidates, Commit, CommitBatch
 from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter, Memory, SequenceContext, TargetView
@@ -64,6 +66,7 @@ class MixDrafter(Drafter[MixState]):
         memories = [member.memory for member in self.members if member.memory is not None]
         self.memory = MixMemory(memories) if memories else None
         self.taps = tuple(sorted({tap for member in self.members for tap in member.taps}))
+        self.payloads = tuple(payload for member in self.members for payload in member.payloads)
         self.candidates = max(member.candidates for member in self.members)
 
     @property
@@ -71,7 +74,8 @@ class MixDrafter(Drafter[MixState]):
         return tuple(name for member in self.members for name in member.sources)
 
     def start(self, context: SequenceContext) -> MixState:
-        return [member.start(context) for member in self.members]
+        return [member.start(replace(context, pages=pages))
+                for member, pages in zip(self.members, self._pages(context.pages), strict=True)]
 
     def commit(self, states: Sequence[MixState], commits: CommitBatch) -> None:
         for index, member in enumerate(self.members):
@@ -86,8 +90,9 @@ class MixDrafter(Drafter[MixState]):
                  for trees, budget in zip(zip(*drafts, strict=True), budgets, strict=True)]
         return DraftBatch.of(trees, self.target.device)
 
-    def fork(self, state: MixState) -> MixState:
-        return [member.fork(own) for member, own in zip(self.members, state, strict=True)]
+    def fork(self, state: MixState, pages: Pages | None = None) -> MixState:
+        return [member.fork(own, part)
+                for member, own, part in zip(self.members, state, self._pages(pages), strict=True)]
 
     def finish(self, state: MixState) -> None:
         for member, own in zip(self.members, state, strict=True):
@@ -100,6 +105,11 @@ class MixDrafter(Drafter[MixState]):
     def close(self) -> None:
         for member in self.members:
             member.close()
+
+    def _pages(self, pages: Pages | None) -> list[Pages | None]:
+        """Each member's part of the payloads."""
+        ends = list(accumulate((len(member.payloads) for member in self.members), initial=0))
+        return [None if pages is None else pages.part(begin, end) for begin, end in pairwise(ends)]
 
     def _own_part(self, member: Drafter[Any], commit: Commit) -> Commit:
         """The commit as a member alone would have got it: its taps' columns, its number of candidates."""

@@ -21,6 +21,7 @@ from itertools import islice
 
 from torch import Tensor
 
+from outrider.cache.payload import Pages
 from outrider.core.commit import CommitBatch
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.drafting.guesses import Guess, Question, Request, guesser_for
@@ -139,7 +140,7 @@ class ModelDrafter(Drafter[_State]):
         trees = [state.tree() if id(state) in grown else EMPTY_TREE for state in states]
         return DraftBatch.of(trees, self.target.device)
 
-    def fork(self, state: _State) -> _State:
+    def fork(self, state: _State, pages: Pages | None = None) -> _State:
         return _State(state.context, state.request, list(state.tokens))
 
     def finish(self, state: _State) -> None:

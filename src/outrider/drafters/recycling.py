@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from outrider.cache.payload import Pages
 from outrider.core.commit import Commit
 from outrider.core.tree import ANCHOR, Budget, DraftTree
 from outrider.drafting import memory_file
@@ -131,7 +132,7 @@ class RecyclingDrafter(HostDrafter[RecyclingState]):
         if commit.token_n:
             state.anchor = commit.token_n[-1]
 
-    def fork(self, state: RecyclingState) -> RecyclingState:
+    def fork(self, state: RecyclingState, pages: Pages | None = None) -> RecyclingState:
         return RecyclingState(state.anchor, state.scope)
 
     def draft(self, state: RecyclingState, budget: Budget) -> DraftTree:

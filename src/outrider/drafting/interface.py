@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
+from outrider.cache.payload import Pages, Payload
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.noise import NoiseKey
 from outrider.core.ratio_noise import DrawKey
@@ -37,6 +38,7 @@ class SequenceContext:
     `token` is its first token; every other token comes through commits. `prediction` is text the user expects, already
     tokenised, for drafters that copy. `scope` names whose memory may be read and written. Where there is a `draw`, the
     sequence is verified by a ratio rule: its drafts are `DrawnTree`s, drawn from the drafter's distribution with it.
+    `pages` are there for drafters that declare payloads.
     """
 
     token: int
@@ -45,6 +47,7 @@ class SequenceContext:
     prediction: tuple[int, ...] = ()
     scope: str = ""
     draw: DrawKey | None = None
+    pages: Pages | None = None
 
 
 class Memory(Protocol):
@@ -66,13 +69,15 @@ class Drafter(ABC, Generic[State]):
 
     Subclasses name a frozen dataclass `Config`: its fields are the drafter's options everywhere. `taps` are the target
     layers whose outputs it wants with each commit (0-based; the residual stream behind that layer, before any norm),
-    `candidates` how many of the target's best next tokens it wants for every verified row. `draws` says what it can
-    draw from a distribution of its own, which the ratio rules need; a drafter that says `chains` draws no branches.
+    `candidates` how many of the target's best next tokens it wants for every verified row, `payloads` what it keeps in
+    the target's pages for every committed token. `draws` says what it can draw from a distribution of its own, which
+    the ratio rules need; a drafter that says `chains` draws no branches.
     """
 
     Config: ClassVar[type[Any]] = NoOptions
     taps: tuple[int, ...] = ()
     candidates: int = 0
+    payloads: tuple[Payload, ...] = ()
     draws: Draws = "nothing"
     memory: Memory | None = None
 
@@ -107,12 +112,12 @@ class Drafter(ABC, Generic[State]):
     def propose(self, states: Sequence[State], budgets: Sequence[Budget]) -> DraftBatch:
         """A tree for every state, within its budget; an empty budget gets the empty tree."""
 
-    def fork(self, state: State) -> State:
-        """An independent copy, for a second sequence with the same past."""
+    def fork(self, state: State, pages: Pages | None = None) -> State:
+        """An independent copy, for a second sequence with the same past; its pages, if there are payloads."""
         return copy.deepcopy(state)
 
     def finish(self, state: State) -> None:
-        """The sequence is over, at whatever point: give back what it held."""
+        """The sequence is over, at whatever point: give back what it held. Its pages are still there."""
 
     def check_integrity(self, states: Sequence[State]) -> None:
         """AssertionError where anything is held that none of `states`, all that live, accounts for (tests call it)."""

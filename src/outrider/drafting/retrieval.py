@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from outrider.cache.payload import Pages
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import HostDrafter, SequenceContext
@@ -90,7 +91,7 @@ class RetrievalDrafter(HostDrafter[Any]):
     def draft(self, state: Any, budget: Budget) -> DraftTree:
         return self.index.propose((state,), (budget,))[0]
 
-    def fork(self, state: Any) -> Any:
+    def fork(self, state: Any, pages: Pages | None = None) -> Any:
         return self.index.fork(state)
 
     def finish(self, state: Any) -> None:

@@ -54,7 +54,7 @@ class Engine:
         self.chooser = chooser or chooser_for(target.info)
         self.config = config or EngineConfig()
         self.context = context_size(target.context, self.config.context)
-        self.cache = target.new_cache(self.config.cache_of(self.context))
+        self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
         self.slots = Slots(self.config.max_sequences, target.device)
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
@@ -179,7 +179,8 @@ class Engine:
 
     def _worst_blocks(self, num_prompt: int, max_tokens: int) -> int:
         longest = min(num_prompt + max_tokens, self.context)
-        return self.cache.blocks_for(longest + self.config.max_draft)
+        scratch = max((payload.scratch for payload in self.drafter.payloads), default=0)
+        return self.cache.blocks_for(longest + max(self.config.max_draft, scratch))
 
     def _admit(self) -> None:
         """Start waiting sequences while their worst case fits, so that a running one never meets a full cache."""
@@ -201,7 +202,9 @@ class Engine:
         sequence.stats.cached_tokens = cached = self.cache.length(sequence.row)
         if sequence.sampling.has_penalties:
             sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
-        context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction, request.scope)
+        pages = self.cache.pages(sequence.row) if self.drafter.payloads else None
+        context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
+                                  request.scope, pages=pages)
         try:
             sequence.state = self.drafter.start(context)
             if cached:
@@ -217,10 +220,12 @@ class Engine:
 
     def _retire(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
-        self.cache.release(sequence.row)
-        self.slots.give_back(sequence.slot)
-        self.drafter.finish(sequence.state)
-        sequence.state = None
+        try:
+            self.drafter.finish(sequence.state)  # while its pages are still its own
+        finally:
+            self.cache.release(sequence.row)
+            self.slots.give_back(sequence.slot)
+            sequence.state = None
 
     def _count(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
         """Times of a round, shared evenly by the sequences that took part."""

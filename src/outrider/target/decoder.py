@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from outrider.cache.kv import CacheShape, KVCache, dense_layers
+from outrider.cache.payload import Payload, Store
 from outrider.core.spec import ModelSpec
-from outrider.core.step import Step
+from outrider.core.step import LayerCache, Step
+from outrider.errors import ConfigError
 from outrider.nn.decoder import Decoder
+from outrider.nn.network import Description
 from outrider.ops.interface import Ops, Pass, RopeTables
 from outrider.ops.reference import ReferenceOps
 from outrider.ops.rope import rope_table
 from outrider.target.interface import ForwardOutput, TargetInfo
+from outrider.target.network import Network, TorchNetwork, lender
 
 BLOCK_SIZE = 16
 TensorSource = Callable[[str, torch.dtype], Tensor]
@@ -60,17 +64,31 @@ class DecoderTarget:
     def weight_bytes(self) -> int:
         return sum(parameter.nbytes for parameter in self.decoder.parameters())  # a tied head is counted once
 
-    def new_cache(self, num_tokens: int) -> KVCache[Any]:
-        """A cache for this model with room for `num_tokens`, rounded up to blocks."""
+    def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[Any]:
+        """A cache for this model and these payloads with room for `num_tokens`, rounded up to blocks."""
         spec = self.spec
         num_blocks = -(-num_tokens // BLOCK_SIZE)
         shape = CacheShape(spec.num_layers, spec.num_kv_heads, spec.head_size, num_blocks, BLOCK_SIZE)
-        return KVCache(shape, dense_layers(shape, self.dtype, self.device), self.device)
+        stores = [Store(payload, self._layers(payload, shape.num_slots * payload.entries), num_blocks, self.dtype,
+                        self.device) for payload in payloads]
+        return KVCache(shape, self._layers(shape, shape.num_slots), self.device, stores)
+
+    def _layers(self, shape: CacheShape | Payload, num_slots: int) -> tuple[LayerCache, ...]:
+        return dense_layers(shape, num_slots, self.dtype, self.device)
 
     @torch.inference_mode()
     def forward(self, step: Step, cache: KVCache[Any], taps: Sequence[int] = ()) -> ForwardOutput:
         hidden = self.decoder(Pass(step, cache.layers, self._ropes), taps)
         return ForwardOutput(self.decoder.logits(hidden.hidden_RD), hidden.feature_TF)
+
+    def network(self, describe: Description, weights: Mapping[str, Tensor], spec: ModelSpec, positions: int,
+                rounding: str = "") -> Network:
+        """See `interface.TargetView`."""
+        if rounding:
+            raise ConfigError(f"weights {rounding}: only native ops round weights")
+        lent = {"embed.weight": self.decoder.embed.weight, "head.weight": self.decoder.head.weight}
+        tensor = lender({name: value.to(self.dtype) for name, value in weights.items()}, lent)
+        return TorchNetwork(describe, tensor, spec, positions, self.device)
 
     @torch.inference_mode()
     def embed(self, token_T: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from outrider.cache.kv import KVCache
+from outrider.cache.payload import Payload
 from outrider.core.spec import ModelSpec
 from outrider.core.step import Step
+from outrider.nn.network import Description
+from outrider.target.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,23 @@ class TargetView(Protocol):
     def threads(self) -> int:
         """Threads of the CPU that a forward pass uses."""
 
+    @property
+    def context(self) -> int:
+        """Absolute positions that it was built for."""
+
+    @property
+    def info(self) -> TargetInfo:
+        """What it can do."""
+
+    def network(self, describe: Description, weights: Mapping[str, Tensor], spec: ModelSpec, positions: int,
+                rounding: str = "") -> Network:
+        """A drafter's network, to run beside this target and with the same means.
+
+        `weights` are its parameters by name; `embed.weight` and `head.weight` may be missing: then they are the
+        target's, unscaled. `spec` says how it rotates, `positions` how many there are; `rounding` q8 or q4 rounds its
+        matrices. Raises: CheckpointError for parameters that are missing; ConfigError for a rounding it cannot do.
+        """
+
     def embed(self, token_T: Tensor) -> Tensor:
         """Embedding rows [T, D], as the target's first layer sees them."""
 
@@ -63,19 +83,17 @@ class TargetView(Protocol):
 class Target(TargetView, Protocol):
     """A model that verifies drafts.
 
-    `context` is the number of absolute positions it was built for, at most `spec.max_positions`.
+    `context` is at most `spec.max_positions`.
     """
 
     spec: ModelSpec
-    info: TargetInfo
-    context: int
 
     @property
     def weight_bytes(self) -> int:
         """What the weights occupy in memory."""
 
-    def new_cache(self, num_tokens: int) -> KVCache[Any]:
-        """A cache for this model with room for `num_tokens`, rounded up to blocks."""
+    def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[Any]:
+        """A cache for this model and its drafters' payloads with room for `num_tokens`, rounded up to blocks."""
 
     def forward(self, step: Step, cache: KVCache[Any], taps: Sequence[int] = ()) -> ForwardOutput:
         """Writes the step's keys and values into `cache`; logits of its logit rows, taps (layers) of every row."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from outrider.cache.kv import KVCache
 from outrider.core.request import Request
 from outrider.core.tree import Budget
 from outrider.drafting.interface import Drafter
@@ -24,7 +25,7 @@ from outrider.drafting.syntax import drafter_of, parse
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.target.interface import Target
-from outrider.testing.tape import Recorder, Shape, Tape, replay, shapes, tell
+from outrider.testing.tape import Actor, Recorder, Shape, Stage, Tape
 from outrider.testing.tiny import tiny_model, tiny_requests
 
 BUDGETS = (Budget(0, 0), Budget(1, 1), Budget(16, 16), Budget(5, 0), Budget(7, 2), Budget(64, 8), Budget(0, 3),
@@ -43,6 +44,11 @@ class Case:
     make: Make
     learnt: Drafter[Any]
     tapes: tuple[Tape, ...]
+    cache: KVCache[Any]
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(self.learnt, self.cache)
 
 
 def check_drafter(drafter: type[Drafter[Any]] | Make | str, config: object = None, *,
@@ -57,10 +63,11 @@ def check_drafter(drafter: type[Drafter[Any]] | Make | str, config: object = Non
     for check in (_same_tokens, _abort_anywhere):
         _run(check, make, target)
     recorder = Recorder(make())
-    _generate(target, recorder)
+    engine = Engine(target, recorder, None, _CONFIG)
+    _run_requests(engine)
     tapes = tuple(recorder.tapes)
     learnt = _frozen(recorder.inner)
-    case = Case(target, make, learnt, tapes)
+    case = Case(target, make, learnt, tapes, engine.cache)
     for check_case in (_budgets, _batches, _purity, _rebuilding, _forks, _scopes, _memory):
         _name_failure(check_case.__doc__, lambda check=check_case: check(case))  # type: ignore[misc]
 
@@ -95,11 +102,14 @@ def _frozen(drafter: Drafter[Any]) -> Drafter[Any]:
 
 
 def _generate(target: Target, drafter: Drafter[Any], requests: Sequence[Request] = ()) -> list[tuple[int, ...]]:
-    engine = Engine(target, drafter, None, _CONFIG)
+    return _run_requests(Engine(target, drafter, None, _CONFIG), requests)
+
+
+def _run_requests(engine: Engine, requests: Sequence[Request] = ()) -> list[tuple[int, ...]]:
     added = [sequence for request in requests or tiny_requests() for sequence in engine.add(request)]
     engine.run()
     engine.check_integrity()
-    drafter.check_integrity(())
+    engine.drafter.check_integrity(())
     return [tuple(sequence.output) for sequence in added]
 
 
@@ -133,72 +143,75 @@ def _abort_anywhere(make: Make, target: Target) -> None:
 
 def _budgets(case: Case) -> None:
     """Trees are valid and within any budget, an empty budget gets the empty tree, in any mixture."""
-    states = [replay(case.learnt, tape) for tape in case.tapes]
+    stage = case.stage
+    actors = [stage.replay(tape) for tape in case.tapes]
     for shift in range(len(BUDGETS)):
-        budgets = [BUDGETS[(shift + index) % len(BUDGETS)] for index in range(len(states))]
-        shapes(case.learnt, states, budgets)
+        stage.shapes(actors, [BUDGETS[(shift + index) % len(BUDGETS)] for index in range(len(actors))])
     assert case.learnt.propose([], []).trees == (), "no states, no trees"
-    _finish(case.learnt, states)
+    _finish(stage, actors)
 
 
 def _batches(case: Case) -> None:
     """A sequence gets the same proposal alone and in a batch, after any of its commits."""
+    stage = case.stage
     for share in (0.3, 0.6, 1.0):
         cut = [tape.cut(int(share * len(tape.commits))) for tape in case.tapes]
-        alone = [_proposal(case.learnt, tape) for tape in cut]
-        states = [case.learnt.start(tape.context) for tape in cut]
+        alone = [_proposal(stage, tape) for tape in cut]
+        actors = [stage.start(tape) for tape in cut]
         for step in range(max(len(tape.commits) for tape in cut)):
             rows = [row for row, tape in enumerate(cut) if step < len(tape.commits)]
-            tell(case.learnt, [states[row] for row in rows], [cut[row].commits[step] for row in rows])
-        together = shapes(case.learnt, states, [ROOMY] * len(states))
+            stage.tell([actors[row] for row in rows], [cut[row].commits[step] for row in rows])
+        together = stage.shapes(actors, [ROOMY] * len(actors))
         for index, (one, other) in enumerate(zip(alone, together, strict=True)):
             assert one == other, f"sequence {index}: alone {one}, in a batch {other}"
-        _finish(case.learnt, states)
+        _finish(stage, actors)
 
 
 def _purity(case: Case) -> None:
     """Asking twice gives the same, whatever was asked before, and nobody else's dice are thrown."""
-    before = _dice()
+    before, stage = _dice(), case.stage
     for tape in case.tapes:
-        state = case.learnt.start(tape.context)
+        actor = stage.start(tape)
         for commit in tape.commits[:-1]:
-            tell(case.learnt, [state], [commit])
-            shapes(case.learnt, [state], [BUDGETS[len(commit.token_n) % len(BUDGETS)]])
-        tell(case.learnt, [state], tape.commits[-1:])
-        first, second = (shapes(case.learnt, [state], [ROOMY]) for _ in range(2))
+            stage.tell([actor], [commit])
+            stage.shapes([actor], [BUDGETS[len(commit.token_n) % len(BUDGETS)]])
+        stage.tell([actor], tape.commits[-1:])
+        first, second = (stage.shapes([actor], [ROOMY]) for _ in range(2))
         assert first == second, f"asked twice: {first}, then {second}"
-        quiet = [_proposal(case.learnt, tape)]
+        quiet = [_proposal(stage, tape)]
         assert first == quiet, f"asked on the way: {first}, only at the end: {quiet}"
-        case.learnt.finish(state)
+        stage.finish(actor)
     assert _dice() == before, "a global random generator was used: take randomness from `context.noise`"
 
 
 def _rebuilding(case: Case) -> None:
     """A state after many commits equals one that was told the whole prefix at once."""
+    stage = case.stage
     for index, tape in enumerate(case.tapes):
         for count in (1, len(tape.commits) // 2, len(tape.commits)):
-            whole, steps = _proposal(case.learnt, tape.cut(count).joined()), _proposal(case.learnt, tape.cut(count))
+            whole, steps = _proposal(stage, tape.cut(count).joined()), _proposal(stage, tape.cut(count))
             assert whole == steps, f"sequence {index}, {count} commits: step by step {steps}, at once {whole}"
 
 
 def _forks(case: Case) -> None:
     """A fork starts where its original stands; then neither notices the other."""
+    stage = case.stage
     for tape, other in zip(case.tapes, case.tapes[1:], strict=False):
         half = len(tape.commits) // 2
-        state = replay(case.learnt, tape.cut(half))
-        fork = case.learnt.fork(state)
-        wanted = shapes(case.learnt, [state], [ROOMY])
-        assert shapes(case.learnt, [fork], [ROOMY]) == wanted, "a fork proposes something else than its original"
-        for commit in other.commits:
-            tell(case.learnt, [fork], [commit])
-        shapes(case.learnt, [fork], [ROOMY])
-        assert shapes(case.learnt, [state], [ROOMY]) == wanted, "commits to a fork changed its original"
-        case.learnt.finish(fork)
+        actor = stage.replay(tape.cut(half))
+        fork = stage.fork(actor)
+        wanted = stage.shapes([actor], [ROOMY])
+        assert stage.shapes([fork], [ROOMY]) == wanted, "a fork proposes something else than its original"
+        for commit in other.commits[1:]:
+            stage.tell([fork], [commit])
+        stage.shapes([fork], [ROOMY])
+        assert stage.shapes([actor], [ROOMY]) == wanted, "commits to a fork changed its original"
+        stage.finish(fork)
         for commit in tape.commits[half:]:
-            tell(case.learnt, [state], [commit])
-        found = shapes(case.learnt, [state], [ROOMY])[0]
-        assert found == _proposal(case.learnt, tape), "a finished fork took something along"
-        case.learnt.finish(state)
+            stage.tell([actor], [commit])
+        found = stage.shapes([actor], [ROOMY])[0]
+        assert found == _proposal(stage, tape), "a finished fork took something along"
+        stage.finish(actor)
 
 
 def _scopes(case: Case) -> None:
@@ -207,10 +220,10 @@ def _scopes(case: Case) -> None:
     secret = [Request(request.token_n, request.sampling, request.prediction, "secret") for request in tiny_requests()]
     _generate(case.target, drafter, secret)
     _frozen(drafter)
-    ignorant = _frozen(case.make())
+    told, ignorant = (Stage(one, case.cache) for one in (drafter, _frozen(case.make())))
     for tape in case.tapes:
         for count in (0, len(tape.commits) // 2, len(tape.commits)):
-            found, wanted = _proposal(drafter, tape.cut(count)), _proposal(ignorant, tape.cut(count))
+            found, wanted = (_proposal(stage, tape.cut(count)) for stage in (told, ignorant))
             assert found == wanted, f"with another user's outputs {found}, without {wanted}"
 
 
@@ -224,21 +237,21 @@ def _memory(case: Case) -> None:
             memory.load(Path(folder) / "memory")
         memory.frozen = True
     for index, tape in enumerate(tape for tape in case.tapes if not tape.context.scope):
-        found, wanted = _proposal(fresh, tape), _proposal(case.learnt, tape)
+        found, wanted = (_proposal(stage, tape) for stage in (Stage(fresh, case.cache), case.stage))
         assert found == wanted, f"sequence {index}: {found}, expected {wanted}"
 
 
-def _proposal(drafter: Drafter[Any], tape: Tape) -> Shape:
-    state = replay(drafter, tape)
-    found = shapes(drafter, [state], [ROOMY])[0]
-    drafter.finish(state)
+def _proposal(stage: Stage, tape: Tape) -> Shape:
+    actor = stage.replay(tape)
+    found = stage.shapes([actor], [ROOMY])[0]
+    stage.finish(actor)
     return found
 
 
-def _finish(drafter: Drafter[Any], states: Sequence[Any]) -> None:
-    for state in states:
-        drafter.finish(state)
-    drafter.check_integrity(())
+def _finish(stage: Stage, actors: Sequence[Actor]) -> None:
+    for actor in actors:
+        stage.finish(actor)
+    stage.drafter.check_integrity(())
 
 
 def _dice() -> tuple[object, ...]:

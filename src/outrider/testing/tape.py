@@ -1,17 +1,18 @@
 """Tapes: what an engine told a drafter about each sequence, to be told again in other ways.
 
-    engine ── Recorder ── drafter          the same commits later: one by one, joined into one, in a batch, forked
-                 └── Tape(context, commits)
+    engine ── Recorder ── drafter          Stage ── drafter    the same commits later: one by one, joined into one,
+                 └── Tape(context, commits) ──┘                in a batch, forked
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from outrider.cache.kv import KVCache
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.tree import Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext
@@ -31,11 +32,14 @@ class Tape:
         return Tape(self.context, self.commits[:count])
 
     def joined(self) -> Tape:
-        """The same tokens in one commit, as a prefix hit or a long prefill would bring them."""
-        tokens = [token for commit in self.commits for token in commit.token_n]
-        features = [commit.feature_nF for commit in self.commits if commit.feature_nF is not None]
-        is_whole = len(features) == len(self.commits) > 0
-        return Tape(self.context, [Commit(tokens, torch.cat(features) if is_whole else None)] if tokens else [])
+        """The same tokens in one commit, as a long prefill would bring them; a prefix hit stays by itself."""
+        hit = [commit for commit in self.commits[:1] if commit.feature_nF is None]
+        rest = self.commits[len(hit) :]
+        if not any(commit.feature_nF is not None for commit in rest):  # nothing is tapped
+            hit, rest = [], self.commits
+        tokens = [token for commit in rest for token in commit.token_n]
+        features = [commit.feature_nF for commit in rest if commit.feature_nF is not None]
+        return Tape(self.context, [*hit, Commit(tokens, torch.cat(features) if features else None)] if tokens else hit)
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class Recorder(Drafter[_Recorded]):
     def __init__(self, inner: Drafter[Any]) -> None:
         super().__init__(inner.config, inner.target)
         self.inner = inner
-        self.taps, self.candidates = inner.taps, inner.candidates
+        self.taps, self.candidates, self.payloads = inner.taps, inner.candidates, inner.payloads
         self.tapes: list[Tape] = []
         self.live: list[_Recorded] = []
 
@@ -92,23 +96,69 @@ def check_draft(drafter: Drafter[Any], draft: DraftBatch, budgets: Sequence[Budg
         assert all(0.0 <= tree.score(node) <= 1.0 for node in range(len(tree))), "a score is a chance, from 0 to 1"
 
 
-def replay(drafter: Drafter[Any], tape: Tape) -> Any:
-    """The state of a new sequence that was told the tape's commits one by one."""
-    state = drafter.start(tape.context)
-    for commit in tape.commits:
-        tell(drafter, [state], [commit])
-    return state
+@dataclass(slots=True)
+class Actor:
+    """A sequence on a stage: the drafter's state and, where it declares payloads, the row of the cache it writes to."""
+
+    state: Any
+    token_n: list[int]
+    row: int = -1
 
 
-def tell(drafter: Drafter[Any], states: Sequence[Any], commits: Sequence[Commit]) -> None:
-    drafter.commit(states, CommitBatch(tuple(commits), drafter.target.device))
+class Stage:
+    """What an engine is to a drafter, without a target: tells it of tokens and keeps its pages.
 
+    `cache` is that of the engine which made the tapes: what it hit there is still found.
+    """
 
-def shapes(drafter: Drafter[Any], states: Sequence[Any], budgets: Sequence[Budget]) -> list[Shape]:
-    """What is proposed, in a form that can be compared: tokens, parents and sources of every tree."""
-    draft = drafter.propose(states, budgets)
-    check_draft(drafter, draft, budgets)
-    return [_shape(tree) for tree in draft.trees]
+    def __init__(self, drafter: Drafter[Any], cache: KVCache[Any]) -> None:
+        self.drafter, self._cache = drafter, cache
+
+    def start(self, tape: Tape) -> Actor:
+        """A new sequence that has been told nothing yet."""
+        context = tape.context
+        if not self.drafter.payloads:
+            return Actor(self.drafter.start(context), [context.token])
+        hit = [context.token, *(tape.commits[0].token_n if tape.commits and tape.commits[0].feature_nF is None else ())]
+        row = self._cache.open(hit, context.scope)
+        assert self._cache.length(row) == len(hit) - 1, "what a tape hit has to be there still"
+        state = self.drafter.start(replace(context, pages=self._cache.pages(row)))
+        return Actor(state, [context.token], row)
+
+    def replay(self, tape: Tape) -> Actor:
+        """The state of a new sequence that was told the tape's commits one by one."""
+        actor = self.start(tape)
+        for commit in tape.commits:
+            self.tell([actor], [commit])
+        return actor
+
+    def tell(self, actors: Sequence[Actor], commits: Sequence[Commit]) -> None:
+        for actor, commit in zip(actors, commits, strict=True):
+            known = len(actor.token_n)
+            actor.token_n += commit.token_n
+            if actor.row >= 0 and self._cache.length(actor.row) < len(actor.token_n) - 1:
+                gained = actor.token_n[known - 1 : -1]
+                self._cache.reserve(actor.row, len(gained))
+                self._cache.keep(actor.row, gained, range(len(gained)))
+        states = [actor.state for actor in actors]
+        self.drafter.commit(states, CommitBatch(tuple(commits), self.drafter.target.device))
+
+    def shapes(self, actors: Sequence[Actor], budgets: Sequence[Budget]) -> list[Shape]:
+        """What is proposed, in a form that can be compared: tokens, parents and sources of every tree."""
+        draft = self.drafter.propose([actor.state for actor in actors], budgets)
+        check_draft(self.drafter, draft, budgets)
+        return [_shape(tree) for tree in draft.trees]
+
+    def fork(self, actor: Actor) -> Actor:
+        if actor.row < 0:
+            return Actor(self.drafter.fork(actor.state), list(actor.token_n))
+        row = self._cache.fork(actor.row)
+        return Actor(self.drafter.fork(actor.state, self._cache.pages(row)), list(actor.token_n), row)
+
+    def finish(self, actor: Actor) -> None:
+        self.drafter.finish(actor.state)
+        if actor.row >= 0:
+            self._cache.release(actor.row)
 
 
 def _shape(tree: DraftTree) -> Shape:
