@@ -23,6 +23,7 @@ class Shape:
     size: int
     softcap: float = 0.0
     window: int = 0
+    both_ways: bool = False
 
     @property
     def scale(self) -> float:
@@ -39,6 +40,7 @@ class Story:
     query: Floats
     key: NDArray[np.float16]
     value: NDArray[np.float16]
+    first: int = 0
 
     def path(self, entry: int) -> list[int]:
         """Appended entries that one sees, itself last."""
@@ -50,8 +52,13 @@ class Story:
 
     def seen(self, entry: int) -> list[int]:
         """Rows of key and value that an entry sees, in order of position."""
-        rows = [*range(self.length), *(self.length + one for one in self.path(entry))]
-        return rows[-self.shape.window:] if self.shape.window else rows
+        if self.shape.both_ways:  # a chain
+            own, rows = self.length + entry, list(range(self.length + len(self.parent)))
+        else:
+            rows = [*range(self.length), *(self.length + one for one in self.path(entry))]
+            own = len(rows) - 1
+        window = self.shape.window or len(rows)
+        return rows[max(own - window + 1, min(self.first, self.length), 0) : own + window]
 
     def renumbered(self, order: Sequence[int]) -> Story:
         """The same tree with its entries in another order, parents still before children."""
@@ -124,8 +131,8 @@ def attended(kernels: RowKernels, sequence: Story, cache: Cache | None = None, *
     out = np.full_like(query, np.nan)
     parent = np.array(sequence.parent, np.int32)
     call = Attention(pointer(query), Pages(pointer(cache.key), pointer(cache.value)), pointer(out), shape.heads,
-                     shape.groups, shape.size, shape.scale, shape.softcap, shape.window)
-    span = Span(0, count, sequence.length, done, pointer(cache.slot), pointer(parent))
+                     shape.groups, shape.size, shape.scale, shape.softcap, shape.window, int(shape.both_ways))
+    span = Span(0, count, sequence.length, done, sequence.first, pointer(cache.slot), pointer(parent))
     end = count * (shape.heads // shape.groups)
     edges = sorted({0, end, *(cut % (end + 1) for cut in cuts)})
     for group in range(shape.groups):

@@ -22,12 +22,13 @@ class Pages(Structure):
 
 class Span(Structure):
     _fields_ = [("begin", c_int32), ("count", c_int32), ("length", c_int32), ("done", c_int32),
-                ("slot", c_void_p), ("parent", c_void_p)]
+                ("first", c_int32), ("slot", c_void_p), ("parent", c_void_p)]
 
 
 class Attention(Structure):
     _fields_ = [("q", c_void_p), ("pages", Pages), ("out", c_void_p), ("heads", c_int32), ("groups", c_int32),
-                ("head_size", c_int32), ("scale", c_float), ("softcap", c_float), ("window", c_int32)]
+                ("head_size", c_int32), ("scale", c_float), ("softcap", c_float), ("window", c_int32),
+                ("both_ways", c_int32)]
 
 
 class Rotation(Structure):

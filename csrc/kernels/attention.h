@@ -180,8 +180,13 @@ struct Row {
 
 static Row row_at(const Attention &task, int32_t row) {
     int32_t entry = task.span.done + row, depth = depth_of(task.span, task.stem, entry);
-    int32_t position = task.span.length + depth, window = task.call.window;
-    return {entry, depth, window > 0 && position >= window ? position - window + 1 : 0, position};
+    int32_t position = task.span.length + depth, window = task.call.window, first = task.span.first, last = position;
+    if (window > 0 && position >= window && position - window + 1 > first) first = position - window + 1;
+    if (task.call.both_ways) {
+        last = task.span.length + appended(task.span) - 1;
+        if (window > 0 && position + window - 1 < last) last = position + window - 1;
+    }
+    return {entry, depth, first, last};
 }
 
 static View view_of(const Attention &task, const Row &row, int32_t tile) {

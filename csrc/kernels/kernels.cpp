@@ -17,8 +17,8 @@ static void embed(const Matrix &matrix, const int64_t *token, int32_t count, flo
 #define OUTRIDER_NAME(x) OUTRIDER_TEXT(x)
 
 static constexpr Kernels TABLE = {
-    OUTRIDER_NAME(OUTRIDER_ISA), linear, embed, quantise, norm, gate, add, softcap, rotate, attend, attention_scratch,
-    argmax, contender, sum_exp,
+    OUTRIDER_NAME(OUTRIDER_ISA), linear, embed, quantise, norm, gate, add, softcap, weigh, rotate, attend,
+    attention_scratch, argmax, contender, sum_exp,
 };
 
 } // namespace OUTRIDER_ISA

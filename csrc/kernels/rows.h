@@ -115,6 +115,16 @@ static void softcap(float *x, int64_t count, float cap) {
         store_some(x + i, splat(cap) * tanh(load_some(x + i, count - i) / splat(cap)), count - i);
 }
 
+static void weigh(const float *x, const float *base, const float *kernel, int32_t size, int32_t group, bool more,
+                  float *y) {
+    alignas(64) float weight[LANES];
+    for (int32_t i = 0; i < size; i += LANES) {
+        for (int32_t lane = 0; lane < LANES && i + lane < size; ++lane) weight[lane] = kernel[(i + lane) / group];
+        F product = (load_some(base + i, size - i) + load_some(weight, size - i)) * load_some(x + i, size - i);
+        store_some(y + i, more ? load_some(y + i, size - i) + product : product, size - i);
+    }
+}
+
 // ---- rotate ---------------------------------------------------------------------------------------------------------
 
 // Half-split layout: element i turns with element i + half.

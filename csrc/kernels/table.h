@@ -33,9 +33,9 @@ struct LayerPages {
 // slot[p] / 16 is the block and slot[p] % 16 = p % 16. Appended entries i = 0 … done + count - 1 have slot[length + i];
 // parent[i] < i is the appended entry before it in its own branch, -1 the committed prefix. Row m (of `count`, packed
 // from `begin` on) is appended entry done + m: it sees the committed entries, its ancestors and itself, and nothing
-// else; its position is length + the number of its appended ancestors.
+// else; its position is length + the number of its appended ancestors. Committed entries before `first` are not seen.
 struct SpanView {
-    int32_t begin, count, length, done;
+    int32_t begin, count, length, done, first;
     const int64_t *slot;
     const int32_t *parent;
 };
@@ -47,7 +47,8 @@ struct AttentionCall {
     int32_t heads, groups, head_size;
     float scale;
     float softcap;  // 0: none
-    int32_t window; // 0: sees everything; else positions p - window + 1 … p
+    int32_t window;    // 0: sees everything; else positions p - window + 1 … p
+    int32_t both_ways; // 1: appended entries, a chain, also see those behind them, up to p + window - 1
 };
 
 constexpr int32_t MAX_HEAD_SIZE = 512; // head sizes are multiples of 16
@@ -84,6 +85,9 @@ struct Kernels {
     void (*gate)(const float *gate, const float *up, int32_t rows, int32_t size, Activation, float *y);
     void (*add)(const float *a, const float *b, int64_t count, float *y);
     void (*softcap)(float *x, int64_t count, float cap);
+    // y = (base + kernel[i / group]) * x, added to what y holds if there is something
+    void (*weigh)(const float *x, const float *base, const float *kernel, int32_t size, int32_t group, bool more,
+                  float *y);
     void (*rotate)(const RotateCall &, int32_t row_begin, int32_t row_end);
     // Queries `begin` … `end` of a key-value head: query i is row i / (heads / groups) of the span and query head
     // group * (heads / groups) + i % (heads / groups). `scratch` has attention_scratch() floats.

@@ -57,12 +57,16 @@ void Program::reserve(int rows) {
     reserved_rows_ = wanted;
 }
 
+// Rows of a table go by token or by place in a block.
+static const int64_t *embedded(const Instruction &one, const Run &run) { return one.size[0] ? run.place : run.token; }
+
 bool Program::knows_tokens(const Run &run) const {
     for (const Instruction &one : instructions_) {
         if (one.code != Code::EMBED) continue;
         const int32_t known = ((const Matrix *)one.data[0])->rows;
+        const int64_t *index = embedded(one, run);
         for (int row = 0; row < run.rows; ++row)
-            if (run.token[row] < 0 || run.token[row] >= known) return false;
+            if (index[row] < 0 || index[row] >= known) return false;
     }
     return true;
 }
@@ -128,16 +132,18 @@ class Worker {
         case Code::ROTATE: return rotate(one);
         case Code::ATTEND: return attend(one, next);
         case Code::SOFTCAP: return softcap(one);
+        case Code::PREVIOUS: return previous(one);
+        case Code::CONVOLVE: return convolve(one);
         case Code::COUNT: return;
         }
     }
 
-    // data: matrix; number: scale
+    // data: matrix; size: 0 by token, 1 by place; number: scale
     void embed(const Instruction &one) {
         const Range rows = own_rows(one.out);
         const Matrix &matrix = *(const Matrix *)one.data[0];
-        if (rows.size())
-            kernels_.embed(matrix, run_.token + rows.begin, rows.size(), one.number[0], floats(one.out, rows.begin));
+        const int64_t *index = embedded(one, run_) + rows.begin;
+        if (rows.size()) kernels_.embed(matrix, index, rows.size(), one.number[0], floats(one.out, rows.begin));
     }
 
     void quantise(const Instruction &one) {
@@ -214,9 +220,33 @@ class Worker {
         kernels_.softcap(floats(one.out, rows.begin), rows.size() * width_of(one.out), one.number[0]);
     }
 
-    // out: q, in place; in: q, k, v; size: layer, which rotary table, heads, groups, head size
+    // The row before each in its block; the first of a block gets itself.
+    void previous(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        for (int row = rows.begin; row < rows.end; ++row) {
+            const int64_t before = run_.previous[row];
+            std::copy_n(floats(one.in[0], before < 0 ? row : before), width_of(one.out), floats(one.out, row));
+        }
+    }
+
+    // in: x, weights by row; size: side, taps, features a weight; data: weights of all rows
+    void convolve(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        const int32_t width = (int32_t)width_of(one.out), taps = one.size[1];
+        const int64_t groups = (int64_t)taps * (width / one.size[2]);
+        for (int row = rows.begin; row < rows.end; ++row) {
+            const float *kernel = floats(one.in[1], row) + one.size[0] * groups;
+            const float *base = (const float *)one.data[0] + (int64_t)one.size[0] * taps * width;
+            int64_t from = row;
+            for (int tap = 0; tap < taps && from >= 0; ++tap, from = run_.previous[from])
+                kernels_.weigh(floats(one.in[0], from), base + (int64_t)tap * width,
+                               kernel + tap * (width / one.size[2]), width, one.size[2], tap > 0, floats(one.out, row));
+        }
+    }
+
+    // out: q, in place, or -1; in: q or -1, k, v; size: layer, which rotary table, heads, groups, head size
     void rotate(const Instruction &one) {
-        const Range rows = own_rows(one.in[0]);
+        const Range rows = own_rows(one.in[1]);
         RotateCall call{};
         call.q = floats(one.in[0]);
         call.k = floats(one.in[1]);
@@ -232,7 +262,7 @@ class Worker {
         if (rows.size()) kernels_.rotate(call, rows.begin, rows.end);
     }
 
-    // in: q; size: layer, window, heads, groups, head size; number: scale, softcap or 0
+    // in: q; size: layer, window, heads, groups, head size, both ways; number: scale, softcap or 0
     void attend(const Instruction &one, std::atomic<int32_t> &next) {
         const AttentionCall call = attention_call(one);
         int32_t mine = next.fetch_add(1, std::memory_order_relaxed), passed = 0;
@@ -266,6 +296,7 @@ class Worker {
         call.head_size = one.size[4];
         call.scale = one.number[0];
         call.softcap = one.number[1];
+        call.both_ways = one.size[5];
         return call;
     }
 

@@ -18,7 +18,8 @@
 
 namespace outrider {
 
-enum class Code : int32_t { EMBED, QUANTISE, LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP, COUNT };
+enum class Code : int32_t { EMBED, QUANTISE, LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP,
+                           PREVIOUS, CONVOLVE, COUNT };
 
 enum class Place : int32_t { FLOATS, QUANTISED, OUTSIDE }; // OUTSIDE: slot is an index into Run::outside
 
@@ -34,7 +35,7 @@ struct Instruction {
     Code code;
     int32_t out;
     int32_t in[3];
-    int32_t size[5];
+    int32_t size[6];
     float number[2];
     const void *data[2];
 };
@@ -42,6 +43,7 @@ struct Instruction {
 struct Run {
     int32_t rows, picked, spans;
     const int64_t *token, *position, *slot, *pick;
+    const int64_t *previous, *place; // the row before each in its block, or -1; its place there
     const SpanView *span;
     const LayerPages *pages;     // of each layer
     const float *cos[2], *sin[2]; // layers that see everything, layers with a window
@@ -61,7 +63,7 @@ class Program {
 
     void check() const;
     void reserve(int rows);
-    bool knows_tokens(const Run &run) const;
+    bool knows_tokens(const Run &run) const; // and places
 
     std::vector<Instruction> instructions_;
     std::vector<Value> values_;

@@ -19,6 +19,7 @@ struct Case {
     Tree tree;
     int32_t heads, groups, head_size, window;
     float softcap;
+    int32_t first = 0, both_ways = 0;
 };
 
 int32_t parent_of(Tree tree, int32_t entry) {
@@ -54,7 +55,7 @@ struct Sequence {
                 value[page + lane * of.head_size + i] = (uint16_t)(0x3000 + (bits >> 16 & 0x8FFF));
             }
     }
-    SpanView view() const { return {1, of.count, of.length, of.done, slot.data(), parent.data()}; }
+    SpanView view() const { return {1, of.count, of.length, of.done, of.first, slot.data(), parent.data()}; }
 };
 
 void attend(const Kernels &kernels, const Case &of, Sums &sums) {
@@ -64,7 +65,7 @@ void attend(const Kernels &kernels, const Case &of, Sums &sums) {
     fill(q, 43, 3.0f);
     const AttentionCall call{q.data(),  {sequence.key.data(), sequence.value.data()}, out.data(),
                              of.heads,  of.groups,  of.head_size,
-                             0.125f,    of.softcap, of.window};
+                             0.125f,    of.softcap, of.window, of.both_ways};
     const SpanView span = sequence.view();
     for (int32_t group = 0; group < of.groups; ++group)
         for (auto [from, to] : {std::pair{queries / 3, queries}, std::pair{0, queries / 3}}) {
@@ -88,6 +89,12 @@ void attention_cases(const Kernels &kernels, Sums &sums) {
             attend(kernels, {90, done, 6, Tree::CHAIN, 3, 3, 128, window, 50.0f}, sums);
             attend(kernels, {130, done, 3, Tree::TWO_BRANCHES, 2, 1, 256, window, 0.0f}, sums);
         }
+    for (int32_t window : {0, 5, 40})
+        for (int32_t length : {0, 17, 100})
+            for (int32_t first : {0, length / 2}) {
+                attend(kernels, {length, 0, 16, Tree::CHAIN, 4, 2, 64, window, 0.0f, first, 1}, sums);
+                attend(kernels, {length, 3, 9, Tree::BUSH, 4, 1, 32, window, 0.0f, first, 0}, sums);
+            }
     attend(kernels, {20, 0, 70, Tree::CHAIN, 2, 2, 80, 0, 0.0f}, sums);
 }
 

@@ -1,4 +1,4 @@
-// Quantise, norm, gate, add, softcap, rotate.
+// Quantise, norm, gate, add, softcap, weigh, rotate.
 #include "seeded.h"
 
 namespace outrider::tests {
@@ -44,6 +44,16 @@ void elementwise_case(const Kernels &kernels, int32_t rows, int32_t size, Sums &
     sums.add("softcap", a);
 }
 
+void weigh_case(const Kernels &kernels, int32_t size, int32_t group, Sums &sums) {
+    Array<float> x(size), base(size), kernel((size + group - 1) / group), y(size);
+    fill(x, 26, 5.0f);
+    fill(base, 27);
+    fill(kernel, 28);
+    for (bool more : {false, true})
+        kernels.weigh(x.data(), base.data(), kernel.data(), size, group, more, y.data());
+    sums.add("weigh", y);
+}
+
 void rotate_case(const Kernels &kernels, int32_t rows, int32_t size, Sums &sums) {
     constexpr int32_t HEADS = 3, GROUPS = 2, POSITIONS = 50, BLOCKS = 4;
     Array<float> q(rows * HEADS * size), k(rows * GROUPS * size), v(k.size());
@@ -75,6 +85,8 @@ void row_cases(const Kernels &kernels, Sums &sums) {
         for (int32_t size : {1, 16, 17, 63, 576}) norm_case(kernels, rows, 2, size, sums);
         for (int32_t size : {1, 15, 16, 33, 257}) elementwise_case(kernels, rows, size, sums);
     }
+    for (int32_t size : {16, 48, 100})
+        for (int32_t group : {1, 4, 16, 25}) weigh_case(kernels, size, group, sums);
     for (int32_t rows : {1, 2, 9})
         for (int32_t size : {32, 64, 80, 128, 256}) rotate_case(kernels, rows, size, sums);
 }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 ROOT = -1
+NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +20,8 @@ class Span:
         slot_L   | length committed entries | done: forwarded before | count: the rows of this step |
         parent_A                            | the appended entry before it in its branch, or ROOT    |
 
+    Committed entries before `first` are not seen.
+
     Shapes: slot_L int64, cache slots; parent_A has done + count entries, each smaller than its own index.
     """
 
@@ -27,6 +30,7 @@ class Span:
     length: int
     slot_L: Tensor
     parent_A: Sequence[int]
+    first: int = 0
 
     @property
     def done(self) -> int:
@@ -43,15 +47,16 @@ class Span:
     @cached_property
     def visible_ML(self) -> Tensor | None:
         """Which entries each row sees, bool; None where a single row sees all."""
-        if len(self.parent_A) == 1:
+        if len(self.parent_A) == 1 and not self.first:
             return None
         seen_AL = torch.ones(len(self.parent_A), self.length + len(self.parent_A), dtype=torch.bool)
         seen_AL[:, self.length :] = ancestry(self.parent_A)
+        seen_AL[:, : self.first] = False
         return seen_AL[self.done :].to(self.slot_L.device)
 
     @cached_property
     def distance_ML(self) -> Tensor:
-        """How many positions each entry lies behind each row, int64."""
+        """How many positions each entry lies behind each row, negative where it lies before it; int64."""
         appended_A = torch.tensor(self.position_A)
         position_L = torch.cat((torch.arange(self.length), appended_A))
         return (appended_A[self.done :, None] - position_L).to(self.slot_L.device)
@@ -71,13 +76,19 @@ def ancestry(parent_A: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """T packed rows. Keys and values of row t go to cache slot slot_T[t]; logits are wanted for rows logit_row_R."""
+    """T packed rows. Keys and values of row t go to cache slot slot_T[t]; logits are wanted for rows logit_row_R.
+
+    Networks that work in blocks also get previous_T, the row before each in its block (ROOT for the first), and
+    place_T, its place there.
+    """
 
     token_T: Tensor
     position_T: Tensor
     slot_T: Tensor
     spans: tuple[Span, ...]
     logit_row_R: Tensor
+    previous_T: Tensor = NO_ROWS
+    place_T: Tensor = NO_ROWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,19 +20,20 @@ from outrider.ops.interface import AttentionShape, Ops, Pass
 class Attention(nn.Module):
     """Grouped-query attention over the paged cache, rotary positions, optional q/k norms."""
 
-    def __init__(self, spec: ModelSpec, layer: int, ops: Ops) -> None:
+    def __init__(self, spec: ModelSpec, layer: int, ops: Ops, *, num_in: int = 0, both_ways: bool = False) -> None:
+        """`num_in`: features of a row where they are not the hidden size."""
         super().__init__()
-        self.ops = ops
-        self.q = Linear(spec.hidden_size, spec.query_size, spec.qkv_bias, ops)
-        self.k = Linear(spec.hidden_size, spec.kv_size, spec.qkv_bias, ops)
-        self.v = Linear(spec.hidden_size, spec.kv_size, spec.qkv_bias, ops)
+        self.ops, num_in = ops, num_in or spec.hidden_size
+        self.q = Linear(num_in, spec.query_size, spec.qkv_bias, ops)
+        self.k = Linear(num_in, spec.kv_size, spec.qkv_bias, ops)
+        self.v = Linear(num_in, spec.kv_size, spec.qkv_bias, ops)
         self.o = Linear(spec.query_size, spec.hidden_size, spec.out_bias, ops)
         self.q_norm = Norm(spec.head_size, spec, ops) if spec.qk_norm else None
         self.k_norm = Norm(spec.head_size, spec, ops) if spec.qk_norm else None
         scale = spec.head_size**-0.5 if spec.attention_scale is None else spec.attention_scale
         sliding = spec.is_sliding(layer)
         self.shape = AttentionShape(layer, spec.head_size, scale, sliding, spec.window if sliding else 0,
-                                    spec.attention_softcap)
+                                    spec.attention_softcap, both_ways)
 
     def forward(self, x_TD: Tensor, run: Pass) -> Tensor:
         q_TD, k_TD, v_TD = self.q(x_TD), self.k(x_TD), self.v(x_TD)

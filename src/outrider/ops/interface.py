@@ -36,7 +36,8 @@ class RopeTables:
 class AttentionShape:
     """What attention needs beyond its tensors. `window` counts the positions a row sees, its own included; 0: all.
 
-    `local` picks the rotary table of layers with a window.
+    `local` picks the rotary table of layers with a window. With `both_ways` the appended entries of a span, a chain
+    then, see each other, also those behind them, as far as the window reaches.
     """
 
     layer: int
@@ -45,6 +46,7 @@ class AttentionShape:
     local: bool = False
     window: int = 0
     softcap: float | None = None
+    both_ways: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,19 @@ class Ops(Protocol):
         """Rotates q and k (half-rotation layout), caches k and v, and lets every row attend to what its span shows it.
 
         Shapes: q [T, H * K], k and v [T, G * K]; returns [T, H * K].
+        """
+
+    def remember(self, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> None:
+        """The part of `attention` that caches: for rows that others attend to and that attend to nothing."""
+
+    def previous(self, x_TD: Tensor, run: Pass) -> Tensor:
+        """For each row the one before it in its block, by `step.previous_T`; the first of a block gets itself."""
+
+    def convolve(self, x_TD: Tensor, kernel_TE: Tensor, base_2KD: Tensor, run: Pass, side: int) -> Tensor:
+        """A causal convolution along each block: the sum over taps k of (base[side, k] + kernel[side, k]) * x[t - k].
+
+        Rows before the block count as zero. Shapes: base [2, taps, D]; kernel [T, 2 * taps * D / g], read as
+        [T, 2, taps, D / g]: each of its numbers serves g features.
         """
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:

@@ -29,18 +29,36 @@ class ReferenceOps:
         return (scaled * _widened(weight)).to(x_TD.dtype).view(x_TD.shape)
 
     def attention(self, q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> Tensor:
+        self.remember(k_TD, v_TD, run, shape)
         step, cache = run.step, run.caches[shape.layer]
-        table = run.ropes.local if shape.local else run.ropes.full
-        q_THK, k_TGK, v_TGK = (_stretches(x, shape.head_size) for x in (q_TD, k_TD, v_TD))
-        q_THK = _rotated(q_THK, table, step.position_T)
-        cache.key_SGK[step.slot_T] = _rotated(k_TGK, table, step.position_T)
-        cache.value_SGK[step.slot_T] = v_TGK
+        q_THK = _rotated(_stretches(q_TD, shape.head_size), _table(run, shape), step.position_T)
         out_THK = torch.empty_like(q_THK)
         for span in step.spans:
             rows = slice(span.begin, span.begin + span.count)
             key_LGK, value_LGK = cache.key_SGK[span.slot_L], cache.value_SGK[span.slot_L]
-            out_THK[rows] = _attend(q_THK[rows], key_LGK, value_LGK, _mask(span, shape.window), shape)
+            out_THK[rows] = _attend(q_THK[rows], key_LGK, value_LGK, _mask(span, shape), shape)
         return out_THK.reshape(q_TD.shape)
+
+    def remember(self, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> None:
+        step, cache = run.step, run.caches[shape.layer]
+        k_TGK, v_TGK = (_stretches(x, shape.head_size) for x in (k_TD, v_TD))
+        cache.key_SGK[step.slot_T] = _rotated(k_TGK, _table(run, shape), step.position_T)
+        cache.value_SGK[step.slot_T] = v_TGK
+
+    def previous(self, x_TD: Tensor, run: Pass) -> Tensor:
+        row_T = run.step.previous_T
+        return x_TD[torch.where(row_T < 0, torch.arange(len(row_T), device=row_T.device), row_T)]
+
+    def convolve(self, x_TD: Tensor, kernel_TE: Tensor, base_2KD: Tensor, run: Pass, side: int) -> Tensor:
+        count, size = x_TD.shape
+        taps, row_T = base_2KD.shape[1], run.step.previous_T
+        kernel_TKE = kernel_TE.view(count, 2, taps, -1)[:, side]
+        weight_TKD = base_2KD[side] + kernel_TKE.repeat_interleave(size // kernel_TKE.shape[-1], -1)
+        y_TD = weight_TKD[:, 0] * x_TD
+        for tap in range(1, taps):
+            x_TD = torch.where(row_T[:, None] < 0, 0.0, x_TD[row_T])
+            y_TD = y_TD + weight_TKD[:, tap] * x_TD
+        return y_TD
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:
         active = F.silu(gate_TI) if activation == "silu" else F.gelu(gate_TI, approximate="tanh")
@@ -59,6 +77,10 @@ class ReferenceOps:
         return torch.tanh(x_RV / cap) * cap
 
 
+def _table(run: Pass, shape: AttentionShape) -> RopeTable:
+    return run.ropes.local if shape.local else run.ropes.full
+
+
 def _stretches(x_TD: Tensor, size: int) -> Tensor:
     return x_TD.view(len(x_TD), x_TD.shape[1] // size, size)
 
@@ -75,12 +97,15 @@ def _rotated(x_THK: Tensor, table: RopeTable, position_T: Tensor) -> Tensor:
     return turned.to(x_THK.dtype)
 
 
-def _mask(span: Span, window: int) -> Tensor | None:
+def _mask(span: Span, shape: AttentionShape) -> Tensor | None:
     """Which entries the rows of a span see; None for all of them."""
-    if not 0 < window < len(span.slot_L):
-        return span.visible_ML
-    near_ML = span.distance_ML < window
-    return near_ML if span.visible_ML is None else near_ML & span.visible_ML
+    visible_ML = span.visible_ML
+    if shape.both_ways and visible_ML is not None:
+        visible_ML = visible_ML[-1:].expand(span.count, -1) if span.first else None  # the last row sees all others
+    if not 0 < shape.window < len(span.slot_L):
+        return visible_ML
+    near_ML = span.distance_ML.abs() < shape.window
+    return near_ML if visible_ML is None else near_ML & visible_ML
 
 
 def _attend(q_MHK: Tensor, key_LGK: Tensor, value_LGK: Tensor, visible_ML: Tensor | None,

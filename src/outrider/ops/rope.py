@@ -6,6 +6,7 @@ Source: Su et al., "RoFormer" (arXiv 2104.09864); the `llama3` rescaling is that
 from __future__ import annotations
 
 import math
+import threading
 
 import torch
 from torch import Tensor
@@ -14,11 +15,40 @@ from outrider.core.spec import RopeSpec
 from outrider.ops.interface import RopeTable
 
 
+_BLOCK = 1024  # positions that are filled in at once
+
+
 def rope_table(rope: RopeSpec, head_size: int, positions: int, device: torch.device) -> RopeTable:
     """cos and sin for positions 0 to `positions` - 1."""
-    frequency_K = frequencies(rope, head_size)
-    angle_PK = torch.arange(positions, dtype=torch.float64)[:, None] * frequency_K
+    angle_PK = _angles(rope, head_size, 0, positions)
     return RopeTable(angle_PK.cos().float().to(device), angle_PK.sin().float().to(device))
+
+
+class GrowingRope:
+    """The same table on the CPU, filled in as far as positions have been reached.
+
+    What nobody reached takes no memory: a context of 32,768 would cost tens of megabytes before the first token.
+    """
+
+    def __init__(self, rope: RopeSpec, head_size: int, positions: int) -> None:
+        cos_PK, sin_PK = (torch.empty(positions, head_size // 2, dtype=torch.float32, device="cpu") for _ in range(2))
+        self.table = RopeTable(cos_PK, sin_PK)
+        self._rope, self._head_size, self._filled, self._filling = rope, head_size, 0, threading.Lock()
+
+    def reach(self, positions: int) -> None:
+        """Makes positions below this one ready, as far as the table goes. Rows that are ready are never touched."""
+        with self._filling:
+            while self._filled < min(positions, len(self.table.cos_PK)):
+                end = min(self._filled + _BLOCK, len(self.table.cos_PK))
+                angle_PK = _angles(self._rope, self._head_size, self._filled, end)
+                self.table.cos_PK[self._filled : end] = angle_PK.cos()
+                self.table.sin_PK[self._filled : end] = angle_PK.sin()
+                self._filled = end
+
+
+def _angles(rope: RopeSpec, head_size: int, begin: int, end: int) -> Tensor:
+    """Radians, float64 [positions, head_size / 2]."""
+    return torch.arange(begin, end, dtype=torch.float64)[:, None] * frequencies(rope, head_size)
 
 
 def frequencies(rope: RopeSpec, head_size: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,20 @@ import torch
 from torch import Tensor
 
 from outrider.cache.kv import CacheShape, KVCache
+from outrider.cache.payload import Payload, Store
 from outrider.core.spec import ModelSpec
 from outrider.core.step import PAGE_SIZE, LayerCache, LayerPages, Step
 from outrider.nn.decoder import Decoder
+from outrider.nn.network import Description
 from outrider.ops.interface import Pass, RopeTables
 from outrider.ops.native.library import Library
 from outrider.ops.native.matrix import MatrixFunctions
 from outrider.ops.native.program import Buffers, PageTable, Pool, Program
 from outrider.ops.native.recorder import Outside, Recorder, Weights
-from outrider.ops.rope import rope_table
+from outrider.ops.rope import GrowingRope
 from outrider.target.interface import ForwardOutput, TargetInfo
+from outrider.target.native_network import NativeNetwork, pack_network
+from outrider.target.network import Network
 
 CPU = torch.device("cpu")
 _NO_ROWS = torch.empty(0, dtype=torch.int64)
@@ -38,9 +42,9 @@ class NativeTarget:
                  fingerprint: str = "") -> None:
         self.spec, self.weights, self.context, self.fingerprint = spec, weights, context, fingerprint
         self.info = TargetInfo(trees=True, rollback=True, taps=True, exact=True)
-        full = rope_table(spec.rope, spec.head_size, context, CPU)
-        local = full if spec.local_rope is None else rope_table(spec.local_rope, spec.head_size, context, CPU)
-        self._library, self._ropes = library, RopeTables(full, local)
+        full = GrowingRope(spec.rope, spec.head_size, context)
+        local = full if spec.local_rope is None else GrowingRope(spec.local_rope, spec.head_size, context)
+        self._library, self._growing, self._ropes = library, (full, local), RopeTables(full.table, local.table)
         self._kernels, self._pool = library.kernels(), Pool(library, threads)
         self._recorder, self._decoder = described(spec, weights)
         self._recording = threading.Lock()
@@ -77,21 +81,31 @@ class NativeTarget:
         """The same model on a pool of its own; the weights are shared."""
         return NativeTarget(self._library, self.spec, self.weights, self.context, threads, self.fingerprint)
 
-    def new_cache(self, num_tokens: int) -> KVCache[LayerPages]:
-        """A cache for this model with room for `num_tokens`, rounded up to blocks; memory is taken as it is used."""
+    def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[LayerPages]:
+        """A cache for this model and these payloads with room for `num_tokens`, rounded up to blocks.
+
+        Memory is taken as it is used.
+        """
         spec = self.spec
         pages = -(-num_tokens // PAGE_SIZE)
         shape = CacheShape(spec.num_layers, spec.num_kv_heads, spec.head_size, pages, PAGE_SIZE)
-        size = (pages, spec.num_kv_heads, spec.head_size, PAGE_SIZE)
-        swapped = (pages, spec.num_kv_heads, PAGE_SIZE, spec.head_size)
-        layers = [LayerPages(_zeros(size), _zeros(swapped)) for _ in range(spec.num_layers)]
-        return KVCache(shape, layers, CPU)
+        stores = [Store(payload, _layers(payload, pages * payload.entries), pages, torch.float32, CPU)
+                  for payload in payloads]
+        return KVCache(shape, _layers(shape, pages), CPU, stores)
+
+    def network(self, describe: Description, weights: Mapping[str, Tensor], spec: ModelSpec, positions: int,
+                rounding: str = "") -> Network:
+        """See `interface.TargetView`."""
+        packed = pack_network(self._library, weights, self.weights, rounding)
+        return NativeNetwork(self._library, self._pool, describe, packed, spec, positions)
 
     @torch.inference_mode()
     def forward(self, step: Step, cache: KVCache[LayerPages], taps: Sequence[int] = ()) -> ForwardOutput:
         pages = self._pages.get(cache)
         if pages is None:
             pages = self._pages[cache] = PageTable(cache.layers)
+        for rope in self._growing:
+            rope.reach(max((span.length + len(span.parent_A) for span in step.spans), default=0))
         logits_RV = _floats(len(step.logit_row_R), self.spec.vocab_size)
         feature_TF = _floats(len(step.token_T), self.spec.hidden_size * len(taps)) if taps else None
         buffers = {Outside.LOGITS: logits_RV} | ({} if feature_TF is None else {Outside.FEATURES: feature_TF})
@@ -107,12 +121,12 @@ class NativeTarget:
     def head(self, hidden_TD: Tensor) -> Tensor:
         with self._recording:
             if self._head is None:
-                hidden = self._recorder.outside(Outside.HIDDEN, self.spec.hidden_size, picked=False)
+                hidden = self._recorder.outside(Outside.INPUT, self.spec.hidden_size, picked=False)
                 recording = self._recorder.finish({Outside.LOGITS: self._decoder.logits(hidden)})
                 self._head = Program(self._library, recording)
         logits_TV = _floats(len(hidden_TD), self.spec.vocab_size)
         row_T = torch.zeros(len(hidden_TD), dtype=torch.int64, device=CPU)
-        buffers = Buffers({Outside.HIDDEN: hidden_TD.float().contiguous(), Outside.LOGITS: logits_TV})
+        buffers = Buffers({Outside.INPUT: hidden_TD.float().contiguous(), Outside.LOGITS: logits_TV})
         step = Step(row_T, row_T, row_T, (), _NO_ROWS)
         self._head.run(self._kernels, self._pool, step, None, None, buffers)
         return logits_TV
@@ -127,14 +141,13 @@ class NativeTarget:
             return self._programs[taps]
 
     def _recorded(self, taps: tuple[int, ...]) -> Program:
-        hidden = self._decoder(Pass(_NO_STEP, _NO_CACHES, self._ropes), taps)
+        hidden = self._decoder(Pass(self._recorder.step, _NO_CACHES, self._ropes), taps)
         outputs = {Outside.LOGITS: self._decoder.logits(hidden.hidden_RD)}
         if hidden.feature_TF is not None:
             outputs[Outside.FEATURES] = hidden.feature_TF
         return Program(self._library, self._recorder.finish(outputs))
 
 
-_NO_STEP = Step(_NO_ROWS, _NO_ROWS, _NO_ROWS, (), _NO_ROWS)
 _NO_CACHES: tuple[LayerCache, ...] = ()
 
 
@@ -150,6 +163,12 @@ def described(spec: ModelSpec, weights: Weights) -> tuple[Recorder, Decoder]:
 def _floats(rows: int, width: int) -> Tensor:
     """What kernels write to: float32 whatever torch's defaults are."""
     return torch.empty(rows, width, dtype=torch.float32, device=CPU)
+
+
+def _layers(shape: CacheShape | Payload, pages: int) -> tuple[LayerPages, ...]:
+    size = (pages, shape.num_kv_heads, shape.head_size, PAGE_SIZE)
+    swapped = (pages, shape.num_kv_heads, PAGE_SIZE, shape.head_size)
+    return tuple(LayerPages(_zeros(size), _zeros(swapped)) for _ in range(shape.num_layers))
 
 
 def _zeros(size: tuple[int, ...]) -> Tensor:

@@ -63,6 +63,23 @@ def test_lengths_windows_and_caps(kernels: RowKernels, length: int, window: int,
         assert_close(attended(kernels, story), expected(story))
 
 
+@pytest.mark.parametrize("window", [0, 3, 20, 90])
+@pytest.mark.parametrize("length", [0, 15, 16, 70])
+def test_blocks_that_see_themselves_both_ways(kernels: RowKernels, length: int, window: int) -> None:
+    for count in (1, 2, 16, 21):
+        story = random_sequence(Shape(4, 2, 32, 0.0, window, both_ways=True), length, chain(count), seed=length)
+        assert_close(attended(kernels, story), expected(story))
+
+
+@pytest.mark.parametrize("first", [1, 16, 40, 64])
+@pytest.mark.parametrize("window", [0, 7, 50])
+def test_entries_before_the_first_are_not_seen(kernels: RowKernels, window: int, first: int) -> None:
+    for parent in (chain(5), bushy(12, first)):
+        story = replace(random_sequence(Shape(3, 1, 32, 0.0, window), 70, parent, seed=first), first=first)
+        story.key[:first], story.value[:first] = np.nan, np.nan
+        assert_close(attended(kernels, story), expected(story))
+
+
 @pytest.mark.parametrize("length", [1019, 1024, 2300])
 def test_several_parts(kernels: RowKernels, length: int) -> None:
     for window in (0, 700, 1500):

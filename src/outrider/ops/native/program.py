@@ -21,6 +21,7 @@ from outrider.ops.native.recorder import Instruction, Outside, Recording
 _I32, _PTR = ctypes.c_int32, ctypes.c_void_p
 _CPU = torch.device("cpu")
 _UNKNOWN_TOKEN = -2
+_NUM_SIZES = 6
 
 
 class _Matrix(ctypes.Structure):
@@ -32,12 +33,13 @@ class _Value(ctypes.Structure):
 
 
 class _Instruction(ctypes.Structure):
-    _fields_ = (("code", _I32), ("out", _I32), ("inputs", _I32 * 3), ("sizes", _I32 * 5),
+    _fields_ = (("code", _I32), ("out", _I32), ("inputs", _I32 * 3), ("sizes", _I32 * _NUM_SIZES),
                 ("numbers", ctypes.c_float * 2), ("data", _PTR * 2))
 
 
 class _Span(ctypes.Structure):
-    _fields_ = (("begin", _I32), ("count", _I32), ("length", _I32), ("done", _I32), ("slot", _PTR), ("parent", _PTR))
+    _fields_ = (("begin", _I32), ("count", _I32), ("length", _I32), ("done", _I32), ("first", _I32), ("slot", _PTR),
+                ("parent", _PTR))
 
 
 class _Pages(ctypes.Structure):
@@ -46,8 +48,8 @@ class _Pages(ctypes.Structure):
 
 class _Run(ctypes.Structure):
     _fields_ = (("rows", _I32), ("picked", _I32), ("spans", _I32), ("token", _PTR), ("position", _PTR),
-                ("slot", _PTR), ("pick", _PTR), ("span", _PTR), ("pages", _PTR), ("cos", _PTR * 2), ("sin", _PTR * 2),
-                ("outside", _PTR * 3))
+                ("slot", _PTR), ("pick", _PTR), ("previous", _PTR), ("place", _PTR), ("span", _PTR), ("pages", _PTR),
+                ("cos", _PTR * 2), ("sin", _PTR * 2), ("outside", _PTR * 3))
 
 
 class Pool:
@@ -130,8 +132,9 @@ class Program:
         for span, parent_A in zip(spans, parents, strict=True):
             span.parent = parent_A.data_ptr()
         run = _Run(len(step.token_T), len(step.logit_row_R), len(spans))
-        run.token, run.position, run.slot, run.pick = (
-            _address(x) for x in (step.token_T, step.position_T, step.slot_T, step.logit_row_R))
+        run.token, run.position, run.slot, run.pick, run.previous, run.place = (
+            _address(x) for x in (step.token_T, step.position_T, step.slot_T, step.logit_row_R, step.previous_T,
+                                  step.place_T))
         array = (_Span * len(spans))(*spans)
         run.span = ctypes.addressof(array)
         if pages is not None and ropes is not None:
@@ -149,7 +152,7 @@ class Program:
     def _encoded(self, one: Instruction) -> _Instruction:
         encoded = _Instruction(one.code, one.out)
         encoded.inputs[:] = [*one.inputs, -1, -1, -1][:3]
-        encoded.sizes[:] = [*one.sizes, 0, 0, 0, 0, 0][:5]
+        encoded.sizes[:] = [*one.sizes, *[0] * _NUM_SIZES][:_NUM_SIZES]
         encoded.numbers[:] = [*one.numbers, 0.0, 0.0][:2]
         encoded.data[:] = [*(self._address(item) for item in one.data), None, None][:2]
         return encoded
@@ -175,7 +178,7 @@ def _check_positions(step: Step, known: int) -> None:
 
 
 def _span(span: Span) -> _Span:
-    return _Span(span.begin, span.count, span.length, span.done, _address(span.slot_L), None)
+    return _Span(span.begin, span.count, span.length, span.done, span.first, _address(span.slot_L), None)
 
 
 def _address(tensor: Tensor) -> int:

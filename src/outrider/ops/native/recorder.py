@@ -18,14 +18,18 @@ import torch
 from torch import Tensor
 
 from outrider.core.spec import Activation
+from outrider.core.step import Step
 from outrider.ops.interface import AttentionShape, Pass
 from outrider.ops.native.matrix import PackedMatrix
+
+NONE = -1
 
 
 class Code(IntEnum):
     """The instructions of csrc/runtime/program.h."""
 
-    EMBED, QUANTISE, LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP = range(11)
+    (EMBED, QUANTISE, LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP, PREVIOUS,
+     CONVOLVE) = range(13)
 
 
 class Place(IntEnum):
@@ -37,7 +41,7 @@ class Place(IntEnum):
 class Outside(IntEnum):
     """The buffers a caller gives."""
 
-    LOGITS, FEATURES, HIDDEN = range(3)
+    LOGITS, FEATURES, INPUT = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Recording:
 
     instructions: tuple[Instruction, ...]
     values: tuple[Value, ...]
+    outputs: Mapping[Outside, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,12 @@ class Weights:
 
 @dataclass
 class Recorder:
-    """See `interface.Ops`. `names` tells which weight a parameter (by identity) of the description stands for."""
+    """See `interface.Ops`. `names` tells which weight a parameter (by identity) of the description stands for.
 
+    A description is to be run with `step`: it stands for whatever a pass will bring.
+    """
+
+    step: Step = field(default_factory=lambda: _blank_step())
     names: dict[int, str] = field(default_factory=dict)
     weights: Weights = field(default_factory=lambda: Weights({}, {}))
     _instructions: list[Instruction] = field(default_factory=list)
@@ -102,10 +111,11 @@ class Recorder:
 
     def finish(self, outputs: Mapping[Outside, Tensor]) -> Recording:
         """What was written since the last time, its outputs going to the caller's buffers."""
+        found: dict[Outside, Value] = {}
         for outside, tensor in outputs.items():
             index = self._index[id(tensor)]
-            self._values[index] = replace(self._values[index], place=Place.OUTSIDE, slot=outside)
-        recording = Recording(tuple(self._instructions), placed(self._instructions, self._values))
+            found[outside] = self._values[index] = replace(self._values[index], place=Place.OUTSIDE, slot=outside)
+        recording = Recording(tuple(self._instructions), placed(self._instructions, self._values), found)
         for kept in (self._instructions, self._values, self._index, self._quantised, self._alive):
             kept.clear()
         return recording
@@ -115,8 +125,8 @@ class Recorder:
         return self._tensor(self._value(Value(width, picked, Place.OUTSIDE, buffer)))
 
     def embed(self, token_T: Tensor, weight: Tensor, scale: float) -> Tensor:
-        matrix = self._matrix(weight)
-        return self._emit(Code.EMBED, Value(matrix.inputs), (), numbers=(scale,), data=(matrix,))
+        matrix, by_place = self._matrix(weight), token_T is self.step.place_T
+        return self._emit(Code.EMBED, Value(matrix.inputs), (), (int(by_place),), (scale,), (matrix,))
 
     def linear(self, x_TD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         matrix, source = self._matrix(weight), self._index[id(x_TD)]
@@ -138,8 +148,24 @@ class Recorder:
         sizes = (heads, groups, shape.head_size)
         self._instructions.append(Instruction(Code.ROTATE, q, (q, k, v), (shape.layer, int(shape.local), *sizes)))
         value = Value(self._values[q].width)
-        return self._emit(Code.ATTEND, value, (q,), (shape.layer, shape.window, *sizes),
+        return self._emit(Code.ATTEND, value, (q,), (shape.layer, shape.window, *sizes, int(shape.both_ways)),
                           (shape.scale, shape.softcap or 0.0))
+
+    def remember(self, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> None:
+        k, v = (self._index[id(x)] for x in (k_TD, v_TD))
+        sizes = (shape.layer, int(shape.local), 0, self._values[k].width // shape.head_size, shape.head_size)
+        self._instructions.append(Instruction(Code.ROTATE, NONE, (NONE, k, v), sizes))
+
+    def previous(self, x_TD: Tensor, run: Pass) -> Tensor:
+        source = self._index[id(x_TD)]
+        return self._emit(Code.PREVIOUS, self._values[source], (source,))
+
+    def convolve(self, x_TD: Tensor, kernel_TE: Tensor, base_2KD: Tensor, run: Pass, side: int) -> Tensor:
+        x, kernel = self._index[id(x_TD)], self._index[id(kernel_TE)]
+        width, taps = self._values[x].width, base_2KD.shape[1]
+        group = 2 * taps * width // self._values[kernel].width
+        return self._emit(Code.CONVOLVE, self._values[x], (x, kernel), (side, taps, group),
+                          data=(self._vector(base_2KD),))
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:
         gate, up = self._index[id(gate_TI)], self._index[id(up_TI)]
@@ -202,12 +228,18 @@ class Recorder:
         return self.weights.vectors[self.names[id(weight)]]
 
 
+def _blank_step() -> Step:
+    """A step whose tensors can be told apart."""
+    token_T, position_T, slot_T, row_R, previous_T, place_T = (torch.empty(0, dtype=torch.int64) for _ in range(6))
+    return Step(token_T, position_T, slot_T, (), row_R, previous_T, place_T)
+
+
 def placed(instructions: Sequence[Instruction], values: Sequence[Value]) -> tuple[Value, ...]:
     """Every value in a slot of the workspace that holds nothing that is still to be read."""
     last_use = {value: at for at, one in enumerate(instructions) for value in (one.out, *one.inputs)}
     found, free, num_slots = list(values), list[int](), 0
     for at, one in enumerate(instructions):
-        if found[one.out].slot < 0:
+        if one.out != NONE and found[one.out].slot < 0:
             if not free:
                 free.append(num_slots)
                 num_slots += 1
