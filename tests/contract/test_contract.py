@@ -15,14 +15,21 @@ from outrider.core.tree import Budget, DraftBatch, DraftTree
 from outrider.drafting import registry
 from outrider.drafting.interface import HostDrafter, SequenceContext
 from outrider.testing import check_drafter, tiny_model
+from outrider.testing.tiny_drafts import tiny_draft
 
 # Drafters that cannot do without options, or are worth trying with several. The draft model's name leads to a toy.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "model": ("model:target=toy", "model:target=toy;branch=3;nodes=12", "model:target=toy;max=12;min=0.05"),
-    "mix": ("prompt_lookup+suffix", "suffix+recycling+model:target=toy", "none+ngram_hash:entries=65536"),
+    "mix": ("prompt_lookup+suffix", "suffix+recycling+model:target=toy", "none+ngram_hash:entries=65536",
+            "dflash:checkpoint=dflash+suffix+eagle3:checkpoint=eagle3"),
     "ngram_hash": ("ngram_hash:entries=65536", "ngram_hash:entries=65536;native=no"),
     "prompt_lookup": ("prompt_lookup", "prompt_lookup:native=no"),
     "suffix": ("suffix", "suffix:native=no"),
+    "dflash": ("dflash:checkpoint=dflash", "dflash:checkpoint=dflash-sliding;branch=3;nodes=12",
+               "dflash:checkpoint=dflash2;branch=2;min=0.05", "dflash:checkpoint=dspark;max=4"),
+    "eagle3": ("eagle3:checkpoint=eagle3", "eagle3:checkpoint=eagle3-reduced;branch=1;max=9",
+               "eagle3:checkpoint=eagle3.1;branch=3;nodes=30;min=0.05"),
+    "specblock": ("specblock:checkpoint=specblock", "specblock:checkpoint=specblock;blocks=3;beam=3;nodes=40"),
 }
 
 
@@ -39,6 +46,7 @@ def variants() -> list[str]:
 @pytest.mark.parametrize("drafter", variants())
 def test_contract(drafter: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: tiny_model(1, device))
+    monkeypatch.setattr("outrider.drafting.neural.open_drafter", lambda path, **_: tiny_draft(path))
     check_drafter(drafter, target=tiny_model(0, device).target)
 
 

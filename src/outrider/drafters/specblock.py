@@ -1,0 +1,236 @@
+"""`specblock`: a pass drafts a block of slots, and the next pass starts new blocks at any node of it.
+
+    absorb    a token's block: K slots for (feature p - 1, token p); the anchor's own is the first block of the draft
+    grow      a greedy chain over the slots, siblings where a slot is unsure; then blocks at the likeliest of all these
+              nodes in one pass, each fed with the hidden state of the slot it hangs from
+
+    anchor's block   s0 ─ s1 ─ s2 ─ s3           what a block started at a sibling of s1 sees: all before the anchor,
+                      └ sibling                  s0, s1 (the slot that proposed it), itself
+                           └ b0 ─ b1 ─ b2 ─ b3
+
+Source: Shi et al., "SpecBlock" (arXiv 2605.07243), §3; tree growth as in the released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from outrider.cache.payload import Payload
+from outrider.core.draft_spec import SpecBlockSpec
+from outrider.core.step import ROOT
+from outrider.core.tree import ANCHOR, Budget, DraftTree
+from outrider.drafting.guesses import Guess, Question
+from outrider.drafting.neural import NeuralDrafter, NeuralState, Pending
+from outrider.drafting.ranks import RankHead, first_width, width
+from outrider.drafting.rows import Rows, stacked
+from outrider.nn.network import Description
+from outrider.nn.specblock import SpecBlockNetwork
+
+_MOST_CHILDREN = 10
+
+
+@dataclass(slots=True)
+class _Node:
+    """A candidate, proposed by the slot whose entry (among the appended ones) is `entry` and output `hidden_1D`."""
+
+    token: int
+    parent: int
+    depth: int
+    survival: float
+    entry: int
+    hidden_1D: Tensor
+
+
+@dataclass(slots=True)
+class _Growth:
+    """One sequence's tree while it grows; `starts` are the nodes at which the next blocks may begin."""
+
+    state: NeuralState
+    budget: Budget
+    pool: list[_Node] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    parent_A: list[int] = field(default_factory=list)
+
+    def children(self, parent: int) -> dict[int, int]:
+        """By token."""
+        return {node.token: index for index, node in enumerate(self.pool) if node.parent == parent}
+
+    def tree(self) -> DraftTree:
+        """The likeliest candidates, in the order in which they came up."""
+        order = sorted(range(len(self.pool)), key=lambda index: -self.pool[index].survival)
+        kept = sorted(order[: self.budget.nodes])
+        place = {index: at for at, index in enumerate(kept)} | {ANCHOR: ANCHOR}
+        nodes = [self.pool[index] for index in kept]
+        return DraftTree([node.token for node in nodes], [place[node.parent] for node in nodes], (),
+                         [node.survival for node in nodes])
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """The outputs of one block: guesses and rank classes by slot, hidden states, the entry of its first slot."""
+
+    guesses_K: Sequence[list[Guess]]
+    rank_K: Sequence[int | None]
+    hidden_KD: Tensor
+    entry: int
+
+
+class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
+    """Blocks of slots, started anywhere."""
+
+    kind = SpecBlockSpec
+
+    @dataclass(frozen=True, slots=True)
+    class Config:
+        """Which checkpoint drafts, and how much.
+
+        `blocks` are drafted one behind the other, `beam` bounds how many start in one pass, `nodes` the tree. A path
+        whose expected survival falls below `min` is not extended. `weights` q8 or q4 rounds the matrices.
+        """
+
+        checkpoint: str
+        blocks: int = 2
+        beam: int = 10
+        nodes: int = 24
+        min: float = 0.0
+        weights: str = ""
+
+    def describe(self) -> Description:
+        return partial(SpecBlockNetwork, self.spec)
+
+    def payload(self) -> Payload:
+        stack, config = self.spec.stack, self.config
+        return Payload(stack.num_layers, stack.num_kv_heads, stack.head_size, entries=self.spec.num_slots,
+                       carry=self.spec.feature_size, scratch=1 + config.beam * (config.blocks - 1))
+
+    def prepared(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        self._ranks = RankHead.of(weights)
+        self._norm_D = weights["norm.weight"].float()
+        return {name: value for name, value in weights.items() if not name.startswith("rank.")}
+
+    def absorb_rows(self, pending: Sequence[Pending]) -> None:
+        size = self.spec.num_slots
+        parts, counts = [], []
+        for item in pending:
+            token_n = item.state.token_n[item.begin + 1 : item.end + 1]
+            counts.append(len(token_n))
+            parts.append(self._token_rows(item, token_n))
+        condition_nD = self._conditions(torch.cat([item.feature_nF for item in pending]))
+        outputs = self.network.run("block", stacked(parts, self.target.device), self.store(pending[0].state),
+                                   condition_nD.repeat_interleave(size, 0))
+        self.remember(pending, outputs, size)
+
+    def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
+        growths = [_Growth(state, self._within(budget)) for state, budget in zip(states, budgets, strict=True)]
+        rooted = [growth for growth in growths if growth.state.hidden is not None]
+        for growth in rooted:
+            growth.parent_A = list(range(ROOT, self.spec.num_slots - 1))
+        if rooted:
+            logits_RV = torch.cat([growth.state.logits for growth in rooted])  # type: ignore[misc]
+            hidden_RD = torch.cat([growth.state.hidden for growth in rooted])  # type: ignore[misc]
+            self._extend(rooted, [[ANCHOR]] * len(rooted), [0] * len(rooted), logits_RV, hidden_RD)
+        for _ in range(self.config.blocks - 1):
+            if growing := [growth for growth in rooted if growth.starts]:
+                self._next_blocks(growing)
+        return [growth.tree() for growth in growths]
+
+    def _token_rows(self, item: Pending, token_n: Sequence[int]) -> Rows:
+        """A block for each token; only the last one's outputs are wanted."""
+        size, store = self.spec.num_slots, self.store(item.state)
+        count, slot_L = size * len(token_n), store.entry_slots(item.state.pages.slots(item.end + 1))
+        position_n = [item.begin + 1 + index + slot for index in range(len(token_n)) for slot in range(size)]
+        return Rows([token for token in token_n for _ in range(size)], position_n, slot_L, (item.begin + 1) * size,
+                    range(ROOT, count - 1), size, range(count - size, count), [*range(size)] * len(token_n))
+
+    def _conditions(self, feature_nF: Tensor) -> Tensor:
+        rows = Rows([0] * len(feature_nF), [0] * len(feature_nF), torch.zeros(len(feature_nF), dtype=torch.int64), 0,
+                    (), 0, range(len(feature_nF)))
+        hidden = self.network.run("condition", stacked([rows], self.target.device), None, feature_nF).hidden_RD
+        assert hidden is not None, "conditions are hidden states"
+        return hidden
+
+    def _next_blocks(self, growing: Sequence[_Growth]) -> None:
+        """Blocks at the likeliest starts of every sequence, in one pass."""
+        size = self.spec.num_slots
+        chosen, parts, entries = [], [], []
+        for growth in growing:
+            nodes = sorted(growth.starts, key=lambda index: -growth.pool[index].survival)[: self.config.beam]
+            chosen.append(nodes)
+            entries.append(len(growth.parent_A))
+            parts.append(self._block_rows(growth, nodes))
+            growth.starts = []
+        condition_TD = torch.cat([growth.pool[node].hidden_1D for growth, nodes in zip(growing, chosen, strict=True)
+                                  for node in nodes])
+        outputs = self.network.run("block", stacked(parts, self.target.device), self.store(growing[0].state),
+                                   condition_TD.repeat_interleave(size, 0))
+        assert outputs.logits_RV is not None and outputs.hidden_RD is not None, "a block gives both"
+        self._extend(growing, chosen, entries, self.widened(outputs.logits_RV), outputs.hidden_RD)
+
+    def _block_rows(self, growth: _Growth, nodes: Sequence[int]) -> Rows:
+        size, state = self.spec.num_slots, growth.state
+        done, count = len(growth.parent_A), size * len(nodes)
+        for node in nodes:
+            first = len(growth.parent_A)
+            growth.parent_A += [growth.pool[node].entry, *range(first, first + size - 1)]
+        tokens = state.anchor + 1 + (len(growth.parent_A) - size) // size
+        slot_L = self.store(state).entry_slots(state.pages.slots(tokens))
+        # Every block rotates as the anchor's does, however deep it starts: that is how they were trained.
+        position_n = [state.anchor + slot for _ in nodes for slot in range(size)]
+        return Rows([growth.pool[node].token for node in nodes for _ in range(size)], position_n,
+                    slot_L[: state.anchor * size + done + count], state.anchor * size, growth.parent_A, size,
+                    range(count), [*range(size)] * len(nodes))
+
+    def _extend(self, growing: Sequence[_Growth], starts: Sequence[Sequence[int]], entries: Sequence[int],
+                logits_RV: Tensor, hidden_RD: Tensor) -> None:
+        """Reads the blocks that began at `starts`, whose rows follow each other."""
+        size, questions = self.spec.num_slots, list[Question]()
+        for growth, nodes in zip(growing, starts, strict=True):
+            for node in nodes:
+                behind = growth.state.anchor + 1 + (0 if node == ANCHOR else growth.pool[node].depth)
+                questions += [Question(growth.state.request, len(questions) + slot, behind + slot)
+                              for slot in range(size)]
+        guesses = self._guesser.guesses(logits_RV, questions, _MOST_CHILDREN)
+        ranks = self._rank_classes(hidden_RD, logits_RV)
+        row = 0
+        for growth, nodes, entry in zip(growing, starts, entries, strict=True):
+            for index, node in enumerate(nodes):
+                own = slice(row, row + size)
+                self._grow(growth, node, _Slots(guesses[own], ranks[own], hidden_RD[own], entry + index * size))
+                row = own.stop
+
+    def _rank_classes(self, hidden_RD: Tensor, logits_RV: Tensor) -> Sequence[int | None]:
+        if self._ranks is None:
+            return [None] * len(hidden_RD)
+        wide_RD = hidden_RD.float()
+        normed_RD = wide_RD * torch.rsqrt(wide_RD.square().mean(-1, keepdim=True) + self.spec.stack.norm_eps)
+        return self._ranks.classes(normed_RD * self._norm_D, logits_RV)
+
+    def _grow(self, growth: _Growth, start: int, slots: _Slots) -> None:
+        """The greedy chain of a block and its siblings; all of them may start blocks, the last of the chain too."""
+        pool, parent = growth.pool, start
+        for slot, guesses in enumerate(slots.guesses_K):
+            depth, survival = (0, 1.0) if parent == ANCHOR else (pool[parent].depth, pool[parent].survival)
+            if depth >= growth.budget.depth or not guesses:
+                return
+            sure = guesses[0].share
+            count = first_width(sure) if parent == ANCHOR else width(slots.rank_K[slot], sure)
+            known, begin = growth.children(parent), len(pool)  # of an earlier block through the same node
+            pool += [_Node(guess.token, parent, depth + 1, survival * guess.share, slots.entry + slot,
+                           slots.hidden_KD[slot : slot + 1])
+                     for guess in guesses[:count]
+                     if guess.token not in known and survival * guess.share >= growth.budget.min_survival]
+            growth.starts += range(begin, len(pool))
+            greedy = growth.children(parent).get(guesses[0].token)
+            if greedy is None:
+                return
+            parent = greedy
+
+    def _within(self, budget: Budget) -> Budget:
+        config = self.config
+        return Budget(min(budget.nodes, config.nodes), min(budget.depth, config.blocks * self.spec.num_slots),
+                      max(budget.min_survival, config.min))

@@ -1,0 +1,110 @@
+"""Trained drafters for the toy target, with random weights: what they propose is nonsense, but well-defined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from outrider.core.draft_spec import ConvSpec, DFlashSpec, DraftSpec, Eagle3Spec, SelectorSpec, SpecBlockSpec
+from outrider.core.spec import ModelSpec
+from outrider.nn.dflash import DFlashNetwork
+from outrider.nn.eagle3 import Eagle3Network
+from outrider.nn.specblock import SpecBlockNetwork
+from outrider.ops.reference import ReferenceOps
+from outrider.target.tiny import TINY
+
+
+@dataclass(frozen=True, slots=True)
+class TinyDraft:
+    """See `io.drafters.open.DraftCheckpoint`."""
+
+    spec: DraftSpec
+    weights: dict[str, Tensor]
+    format: str = "tiny"
+    thinking: bool | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.weights)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self.weights[name].dtype
+
+    def tensor(self, name: str, dtype: torch.dtype) -> Tensor:
+        return self.weights[name].to(dtype)
+
+
+def tiny_draft(name: str | Path, seed: int = 0, target: ModelSpec = TINY) -> TinyDraft:
+    """A drafter by the name of its spec in `tiny_specs`, with weights drawn from `seed`; the embedding is borrowed."""
+    spec = tiny_specs(target)[str(name)]
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for key, shape in _shapes(spec).items():
+        if key == "embed.weight" or (key == "head.weight" and not spec.has_reduced_vocab):
+            continue
+        plain = torch.randn(shape, generator=generator)
+        weights[key] = 1 + 0.1 * plain if "norm" in key else plain * shape[-1] ** -0.5
+    if spec.has_reduced_vocab:
+        shuffled = torch.randperm(spec.stack.vocab_size, generator=generator)
+        weights["draft_ids"] = shuffled[: spec.draft_vocab_size].sort().values
+    return TinyDraft(spec, weights)
+
+
+def tiny_specs(target: ModelSpec = TINY) -> dict[str, DraftSpec]:
+    """One for each branch in a network; small, with odd sizes."""
+    stack = ModelSpec(family="qwen3", vocab_size=target.vocab_size, hidden_size=target.hidden_size, inner_size=48,
+                      num_layers=2, num_heads=4, num_kv_heads=2, head_size=16, max_positions=target.max_positions,
+                      norm_eps=1e-6, qk_norm=True)
+    sliding = replace(stack, sliding=(True, False), window=7, local_rope=stack.rope)
+    thin = replace(stack, family="llama", qk_norm=False, num_layers=1)
+    taps, size, vocab = tuple(range(target.num_layers)), target.hidden_size, target.vocab_size
+    flash = DFlashSpec(stack=stack, taps=taps, target_hidden_size=size, draft_vocab_size=vocab, block_size=6, mask_id=1,
+                       causal=(False, False))
+    eagle = Eagle3Spec(stack=thin, taps=taps, target_hidden_size=size, draft_vocab_size=vocab)
+    return {
+        "dflash": flash,
+        "dflash-sliding": replace(flash, stack=sliding, causal=(True, False), softcap=20.0, input_scale=2.0,
+                                  output_scale=0.5),
+        "dflash2": replace(flash, conv=ConvSpec(2, 16), selector=SelectorSpec(8, 6)),
+        "dspark": replace(flash, from_anchor=True, markov_rank=8, confidence="hidden_markov"),
+        "eagle3": eagle,
+        "eagle3-reduced": replace(eagle, draft_vocab_size=vocab // 2, norm_before_residual=True, fc_norm=True),
+        "eagle3.1": replace(eagle, stack=stack, norm_before_fc=True, norm_output=True),
+        "specblock": SpecBlockSpec(stack=replace(thin, num_layers=2), taps=taps, target_hidden_size=size,
+                                   draft_vocab_size=vocab, num_slots=4, rank_size=8),
+    }
+
+
+def _shapes(spec: DraftSpec) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a spec by canonical name."""
+    with torch.device("meta"):
+        shapes = {name: tuple(parameter.shape) for name, parameter in _network(spec).named_parameters()}
+    vocab, size = spec.stack.vocab_size, spec.stack.hidden_size
+    if isinstance(spec, DFlashSpec) and spec.selector:
+        rank = spec.selector.rank
+        shapes |= {"selector.before.weight": (vocab, rank), "selector.after.weight": (vocab, rank),
+                   "selector.hidden.weight": (rank, size)}
+    if isinstance(spec, DFlashSpec) and spec.markov_rank:
+        shapes |= {"markov.before.weight": (vocab, spec.markov_rank), "markov.after.weight": (vocab, spec.markov_rank)}
+    if isinstance(spec, DFlashSpec) and spec.confidence != "none":
+        width = size + (spec.markov_rank if spec.confidence == "hidden_markov" else 0)
+        shapes |= {"confidence.weight": (1, width), "confidence.bias": (1,)}
+    if isinstance(spec, Eagle3Spec) and spec.fc_norm:
+        del shapes["fc_norm.weight"]
+        shapes |= {f"fc_norms.{tap}.weight": (spec.target_hidden_size,) for tap in range(len(spec.taps))}
+    if isinstance(spec, SpecBlockSpec) and spec.rank_size:
+        shapes |= {"rank.up.weight": (spec.rank_size, size + 15), "rank.up.bias": (spec.rank_size,),
+                   "rank.down.weight": (4, spec.rank_size), "rank.down.bias": (4,)}
+    return shapes
+
+
+def _network(spec: DraftSpec) -> nn.Module:
+    if isinstance(spec, DFlashSpec):
+        return DFlashNetwork(spec, ReferenceOps())
+    if isinstance(spec, Eagle3Spec):
+        return Eagle3Network(spec, ReferenceOps())
+    assert isinstance(spec, SpecBlockSpec)
+    return SpecBlockNetwork(spec, ReferenceOps())
