@@ -62,7 +62,7 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         """The output scale is folded into the last norm; heads that correct are kept apart."""
         self._correction = correction_of(self.spec, weights)
         self._confidence = confidence_of(self.spec, weights)
-        weights["norm.weight"] = weights["norm.weight"] * self.spec.output_scale
+        weights["norm.weight"] = weights["norm.weight"].float() * self.spec.output_scale
         return {name: value for name, value in weights.items()
                 if not name.startswith(("selector.", "markov.", "confidence."))}
 
@@ -78,11 +78,10 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         step = stacked(rows, self.target.device)
         outputs = self.network.run("block", step, self.store(states[0]))
         assert outputs.logits_RV is not None and outputs.hidden_RD is not None, "a block pass gives both"
-        logits_RV = self.widened(outputs.logits_RV)
         trees, first_row = [], 0
         for state, budget, block in zip(states, within, rows, strict=True):
             own = slice(first_row, first_row + len(block.wanted))
-            trees.append(self._tree(state, budget, logits_RV[own], outputs.hidden_RD[own]))
+            trees.append(self._tree(state, budget, outputs.logits_RV[own], outputs.hidden_RD[own]))
             first_row = own.stop
         return trees
 
@@ -102,13 +101,14 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         """Best first over what each row proposes: the row of a node's depth speaks of its children."""
         if self._correction is None:
             questions = [Question(state.request, row, state.anchor + 1 + row) for row in range(len(logits_RV))]
-            guesses_R = self._guesser.guesses(logits_RV, questions, self.config.branch)
+            guesses_R = self._guesser.guesses(self.widened(logits_RV), questions, self.config.branch)
             return grown(lambda _, depth, __: guesses_R[depth], budget, state.token_n[-1])
         corrected, confidence = self._correction.over(logits_RV, hidden_RD), self._confidence
 
         def children(_: int, depth: int, token: int) -> list[Guess]:
             question = Question(state.request, 0, state.anchor + 1 + depth)
-            guesses = self._guesser.guesses(corrected.logits(depth, token), [question], self.config.branch)[0]
+            logits_1V = self.widened(corrected.logits(depth, token))
+            guesses = self._guesser.guesses(logits_1V, [question], self.config.branch)[0]
             return guesses if confidence is None else confidence.applied(guesses, confidence.chance(hidden_RD[depth],
                                                                                                     token))
 

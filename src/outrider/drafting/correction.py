@@ -26,7 +26,7 @@ class Corrected(Protocol):
     """The rows of one block, to be asked along any path."""
 
     def logits(self, row: int, before: int) -> Tensor:
-        """Logits [1, V] of a row behind the token `before`; -inf for what is no candidate."""
+        """Logits, [1, draft vocabulary], of a row behind the token `before`; -inf for what is no candidate."""
 
 
 class Correction(Protocol):
@@ -47,7 +47,7 @@ def correction_of(spec: DFlashSpec, weights: Mapping[str, Tensor]) -> Correction
 
 @dataclass(frozen=True, slots=True)
 class Markov:
-    """Shapes: before_VE and after_VE [V, rank]."""
+    """Shapes: before_VE [V, rank], by target id; after_VE [draft vocabulary, rank]."""
 
     before_VE: Tensor
     after_VE: Tensor
@@ -67,7 +67,7 @@ class _MarkovRows:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Shapes: before_VE and after_VE [V, rank], hidden_ED [rank, D]."""
+    """Shapes: before_VE [V, rank], by target id; after_VE [draft vocabulary, rank]; hidden_ED [rank, D]."""
 
     top_k: int
     before_VE: Tensor
