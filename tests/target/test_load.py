@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,14 @@ def test_two_engines_in_two_threads_share_a_model(file: Path) -> None:
 def tokens(model: LoadedModel, prompt: str, drafter: str, sampling: Sampling) -> list[int]:
     with LLM(model, drafter=drafter, context=256) as llm:
         return list(llm.generate(prompt, sampling).ids)
+
+
+def test_without_transformers_its_ops_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    for name in [name for name in sys.modules if name.startswith("outrider.target.hf")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigError, match=r"ops hf: the library transformers .*pip install 'transformers>=5'") as found:
+        load_model(tmp_path, ops="hf", device="cpu")
+    assert "\n" not in str(found.value)

@@ -23,11 +23,13 @@ class LoadOptions:
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """A path, a catalogue name (see `outrider models`), owner/repo or ollama:name:tag."""
     dtype: str = ""
-    """float32, bfloat16 or float16 of the reference ops; unless given, float32 on the CPU and bfloat16 on CUDA."""
+    """float32, bfloat16 or float16 of ops reference and hf; unless given, float32 on the CPU and bfloat16 on CUDA."""
     device: str = ""
     """cpu or cuda; unless given, CUDA where there is one."""
     ops: str = ""
-    """native, kernels that compute on packed weights, or reference, readable torch; unless given, native on the CPU."""
+    """native, kernels on packed weights; reference, readable torch; hf, any family, by the library transformers.
+    Unless given, native on the CPU.
+    """
     weights: str = ""
     """q8 or q4 rounds every matrix to 8 or 4 bits; unless given, they are as in the file. For native ops."""
     threads: int = 0

@@ -73,7 +73,7 @@ def read_spec(config: Fields, generation: Fields) -> ModelSpec:
     """
     kind = config.text("model_type")
     if kind not in _FAMILIES:
-        raise config.unsupported("model_type", kind, ", ".join(_FAMILIES))
+        raise config.unsupported("model_type", kind, f"{', '.join(_FAMILIES)}; others with --ops hf, by transformers")
     if config.has("quantization_config"):
         raise CheckpointError(f"{config.where}: quantised safetensors are not supported; use fp32, fp16, bf16 or GGUF")
     text = _text_section(config) if kind == "gemma3" else config

@@ -24,7 +24,7 @@ from outrider.target.native import NativeTarget
 from outrider.target.weights import EXACT, check_rounding, load_weights, obstacle
 
 MAX_CONTEXT = 32_768  # unless more is asked for
-_OPS = ("native", "reference")
+_OPS = ("native", "reference", "hf")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -42,18 +42,21 @@ def load_model(reference: str | Path, *, dtype: str = "", device: str = "", cont
     """Loads a model by path, catalogue name or hub id, fetching it first where it is not here.
 
     `device` is CUDA where there is one. `ops` is `native` on the CPU, as far as kernels were built and fit the model,
-    and `reference` otherwise, which computes in `dtype` (float32 on the CPU and bfloat16 on CUDA unless given).
+    and `reference` otherwise, which computes in `dtype` (float32 on the CPU and bfloat16 on CUDA unless given);
+    `hf` runs a safetensors directory of any family through the library transformers, in the same `dtype`.
     `weights` and `threads` are for native ops: q8 or q4 rounds the matrices, 0 threads are all that are available.
     Raises: OutriderError for whatever stands in the way, in one line.
     """
     _check(ops, dtype, weights, threads)
     place = _device(device)
     path = resolve(str(reference), fetch=True)
+    name = str(reference) if path.name not in str(reference) else path.stem
+    if ops == "hf":
+        return _through_transformers(name, path, _dtype(dtype, place), place, context)
     checkpoint = open_checkpoint(path)
     library = _library(ops, place, dtype, checkpoint.spec, weights)
     tokenizer = open_tokenizer(path)
     positions = context_size(checkpoint.spec.max_positions, context)
-    name = str(reference) if path.name not in str(reference) else path.stem
     if library is None:
         decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _dtype(dtype, place), place)
         return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
@@ -70,9 +73,27 @@ def _check(ops: str, dtype: str, weights: str, threads: int) -> None:
     if dtype not in ("", *_DTYPES):
         raise ConfigError(f"unknown dtype '{dtype}'{suggestion(dtype, _DTYPES)}; known: {', '.join(_DTYPES)}")
     check_rounding(weights or EXACT)
+    if ops == "hf" and (threads or weights not in ("", EXACT)):
+        raise ConfigError("ops hf: transformers computes with the weights as they are, on torch's threads; "
+                          "leave out --weights and --threads")
     most = os.cpu_count() or 1
     if not 0 <= threads <= most:
         raise ConfigError(f"threads {threads}: expected 1 to {most}, the cores of this machine, or 0 for all available")
+
+
+def _through_transformers(name: str, path: Path, dtype: torch.dtype, device: torch.device,
+                          context: int) -> LoadedModel:
+    """Imports the library only here: it is an extra, and slow to import."""
+    if not path.is_dir():
+        raise ConfigError(f"ops hf: expected a directory with config.json and safetensors, got the file {path.name}; "
+                          "leave out --ops")
+    try:
+        from outrider.target.hf import load_hf
+    except ImportError as error:
+        raise ConfigError(f"ops hf: the library transformers cannot be imported ({error}); "
+                          "install it: pip install 'transformers>=5'") from error
+    tokenizer = open_tokenizer(path)
+    return LoadedModel(name, load_hf(path, dtype, device, context, tokenizer.fingerprint()), tokenizer)
 
 
 def _library(ops: str, device: torch.device, dtype: str, spec: ModelSpec, weights: str) -> Library | None:
