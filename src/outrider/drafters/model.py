@@ -26,7 +26,7 @@ from outrider.core.commit import CommitBatch
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.drafting.guesses import Guess, Question, Request, guesser_for
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
-from outrider.errors import CacheFullError, VocabularyError
+from outrider.errors import CacheFullError, ConfigError, VocabularyError
 from outrider.target.load import MAX_CONTEXT, load_model
 from outrider.target.pack import Entry, pack
 
@@ -116,6 +116,10 @@ class ModelDrafter(Drafter[_State]):
             raise VocabularyError(
                 f"draft model '{config.target}' speaks another vocabulary ({loaded.target.vocab_size} ids) than the "
                 f"target ({target.vocab_size} ids): choose a draft model of the target's family")
+        if not loaded.target.info.rollback:
+            raise ConfigError(f"draft model '{config.target}' cannot drop what was rejected: choose another one")
+        if config.branch > 1 and not loaded.target.info.trees:
+            raise ConfigError(f"draft model '{config.target}' drafts chains only: leave out branch")
         self.model = loaded.target
         self._cache = self.model.new_cache(MAX_CONTEXT)
         self._limit = loaded.target.context
