@@ -243,7 +243,8 @@ def test_a_repeated_embedding_is_not_a_second_head(tmp_path: Path) -> None:
     [
         ({"model_type": "mamba"}, "'mamba' is not supported; supported: llama, qwen2, qwen3, mistral, gemma3_text"),
         ({"model_type": None}, "the key 'model_type' is missing"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, "rope_type = 'yarn' is not supported; supported: def"),
+        ({"rope_scaling": {"rope_type": "longrope"}}, "rope_type = 'longrope' is not supported; supported: def"),
+        ({"rope_theta": 1.0, "rope_scaling": {"rope_type": "yarn", "factor": 4}}, "yarn needs more than 1"),
         ({"rope_scaling": {"type": "dynamic", "factor": 4}}, "type = 'dynamic' is not supported; supported: default"),
         ({"rope_scaling": {**LLAMA3, "factor": None}}, "config.json: rope_scaling: the key 'factor' is missing"),
         ({"rope_scaling": "linear"}, "'rope_scaling' must be an object, not 'linear'"),

@@ -115,3 +115,13 @@ def test_scaled_frequencies() -> None:
     turns = 100 * 0.1 / (2 * math.pi)
     ramp = (turns - 1.0) / 3.0
     assert llama3.tolist() == pytest.approx([1.0, 0.1 * (ramp + (1 - ramp) / 8), 0.01 / 8, 0.001 / 8])
+
+
+def test_yarn_is_that_of_the_transformers_library() -> None:
+    """Numbers of transformers 5.15 (Qwen3, head size 16, 512 positions stretched to 2048)."""
+    rope = RopeSpec(theta=10_000.0, scaling="yarn", factor=4.0, original_positions=512, magnitude=1.138629436111989)
+    expected = [1.0, 0.2569350600, 0.0625, 0.0138349654, 0.0025, 0.00079056947, 0.00025, 0.0000790569466]
+    assert frequencies(rope, 16).tolist() == pytest.approx(expected, rel=1e-6)
+    table = rope_table(rope, 16, 4, torch.device("cpu"))
+    assert table.cos_PK[0].tolist() == pytest.approx([1.138629436] * 8)
+    assert table.sin_PK[3, 1].item() == pytest.approx(1.138629436 * math.sin(3 * 0.25693506))

@@ -16,18 +16,24 @@ Activation = Literal["silu", "gelu_tanh"]
 class RopeSpec:
     """Rotary position embedding of one kind of layer (half-rotation layout).
 
-    `scaling` follows the names used by published configs: `none`, `linear` (positions divided by `factor`) or
-    `llama3` (low frequencies divided by `factor`, a smooth ramp between the two wavelengths).
+    `scaling` follows the names used by published configs: `none`, `linear` (positions divided by `factor`), `llama3`
+    (low frequencies divided by `factor`, a smooth ramp between the two wavelengths) or `yarn` (likewise, the ramp being
+    over pairs between `beta_fast` and `beta_slow` turns in `original_positions`, rounded outwards if `whole_pairs`).
+    `magnitude` multiplies cos and sin.
     `frequency_divisor` divides each of the `head_size / 2` frequencies where the file stores the divisors
     themselves, as GGUF does for Llama 3 (`rope_freqs.weight`); it then replaces `scaling`.
     """
 
     theta: float = 10_000.0
-    scaling: Literal["none", "linear", "llama3"] = "none"
+    scaling: Literal["none", "linear", "llama3", "yarn"] = "none"
     factor: float = 1.0
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_positions: int = 8192
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    whole_pairs: bool = True
+    magnitude: float = 1.0
     frequency_divisor: tuple[float, ...] = ()
 
 
