@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import tokenizers
 import torch
@@ -129,7 +130,7 @@ class Forger(HostDrafter[ForgerState]):
 
 
 def generate(target: DecoderTarget, drafter: object, requests: Sequence[Request],
-             tokenizer: Tokenizer | None = None, **options: int) -> list[Result]:
+             tokenizer: Tokenizer | None = None, **options: Any) -> list[Result]:
     """All requests at once through one engine, which must be clean afterwards."""
     engine = Engine(target, drafter_of(drafter, target), tokenizer, EngineConfig(**options))
     groups = [engine.add(request) for request in requests]

@@ -5,6 +5,9 @@ two models then agree about as often as any coupling of their distributions coul
 product of shares along its path (`drafting.guesses`). A chain (`branch` 1) costs `max` passes of the small model; a
 tree spends wider passes on second guesses where the first is unsure.
 
+Under a ratio rule it draws from q instead. How much is settled before anything is drawn: the survival of the n-th
+sibling to be drawn multiplies by the n-th largest chance of q, whichever token it will be.
+
     commit    only notes the tokens
     propose   forwards what is new, grows the tree level by level in the draft's own cache,
               and next time keeps the part of it that came true
@@ -23,7 +26,10 @@ from torch import Tensor
 
 from outrider.cache.payload import Pages
 from outrider.core.commit import CommitBatch
+from outrider.core.drawn import DrawnTree
+from outrider.core.ratio_noise import DrawKey
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
+from outrider.drafting.draws import drawn, proposal
 from outrider.drafting.guesses import Guess, Question, Request, guesser_for
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
 from outrider.errors import CacheFullError, ConfigError, VocabularyError
@@ -45,7 +51,10 @@ class _Node:
 
 @dataclass(slots=True)
 class _State:
-    """A sequence as the draft model sees it; `grown` is the tree of the last proposal, `done` its forwarded rows."""
+    """A sequence as the draft model sees it; `grown` is the tree of the last proposal, `done` its forwarded rows.
+
+    `q_NV` is kept for trees that are drawn.
+    """
 
     context: SequenceContext
     request: Request
@@ -54,12 +63,16 @@ class _State:
     pending: list[int] = field(default_factory=list)
     grown: list[_Node] = field(default_factory=list)
     done: int = 0
+    q_NV: list[Tensor] = field(default_factory=list)
 
     def tree(self) -> DraftTree:
         if not self.grown:
             return EMPTY_TREE
-        return DraftTree([node.token for node in self.grown], [node.parent for node in self.grown],
-                         (), [node.survival for node in self.grown])
+        tokens, parents = [node.token for node in self.grown], [node.parent for node in self.grown]
+        survivals = [node.survival for node in self.grown]
+        if self.context.draw is not None:
+            return DrawnTree(tokens, parents, (), survivals, list(self.q_NV))
+        return DraftTree(tokens, parents, (), survivals)
 
     def depth(self, node: int) -> int:
         return 0 if node == ANCHOR else self.grown[node].depth
@@ -70,18 +83,32 @@ class _State:
 
 @dataclass(slots=True)
 class _Growth:
-    """One sequence's proposal while it grows: which nodes the next pass extends, at first the anchor."""
+    """One sequence's proposal while it grows: which nodes the next pass extends, at first the anchor.
+
+    A node's logits are at `row` + node in the last pass. `floor` is the survival below which nothing is proposed.
+    """
 
     state: _State
     budget: Budget
+    floor: float
     frontier: list[int] = field(default_factory=lambda: [ANCHOR])
+    row: int = 0
 
-    def questions(self, first_row: int) -> list[Question]:
-        """What follows each node of the frontier. `first_row`: where the logits of this sequence begin."""
+    def passed(self, first_row: int, entry: Entry) -> None:
+        """The entry has been forwarded; its logits begin at `first_row`."""
         state = self.state
-        first_node = state.done - len(state.pending) if state.done else ANCHOR
-        return [Question(state.request, first_row + node - first_node, len(state.tokens) + state.depth(node))
+        self.row = first_row - (state.done - len(state.pending) if state.done else ANCHOR)
+        state.done = entry.count
+
+    def questions(self) -> list[Question]:
+        """What follows each node of the frontier."""
+        state = self.state
+        return [Question(state.request, self.row + node, len(state.tokens) + state.depth(node))
                 for node in self.frontier]
+
+    def advance(self, begin: int) -> None:
+        """What was added from `begin` on is the next frontier."""
+        self.frontier = list(range(begin, len(self.state.grown)))
 
 
 class ModelDrafter(Drafter[_State]):
@@ -125,6 +152,7 @@ class ModelDrafter(Drafter[_State]):
         self._limit = loaded.target.context
         self._guesser = guesser_for(self.model.info, min(target.vocab_size, self.model.vocab_size))
         self._warned = False
+        self.draws = "chains" if config.branch == 1 else "trees"
 
     def start(self, context: SequenceContext) -> _State:
         return _State(context, Request(context.sampling, context.noise), [context.token])
@@ -134,7 +162,7 @@ class ModelDrafter(Drafter[_State]):
             state.tokens.extend(commit.token_n)
 
     def propose(self, states: Sequence[_State], budgets: Sequence[Budget]) -> DraftBatch:
-        growing = [_Growth(state, self._within(state, budget))
+        growing = [_Growth(state, self._within(state, budget), max(self.config.min, budget.min_survival))
                    for state, budget in zip(states, budgets, strict=True) if budget and self._catch_up(state)]
         grown = {id(item.state) for item in growing}
         depth = 0
@@ -186,7 +214,7 @@ class ModelDrafter(Drafter[_State]):
                 logging.getLogger(__name__).warning("the draft model's cache is full: some sequences get no drafts")
                 self._warned = True
             return False
-        state.pending, state.grown, state.done = state.tokens[cached:], [], 0
+        state.pending, state.grown, state.q_NV, state.done = state.tokens[cached:], [], [], 0
         return True
 
     def _is_foreign(self, state: _State) -> bool:
@@ -214,27 +242,53 @@ class ModelDrafter(Drafter[_State]):
         entries = [Entry(item.state.row, item.state.pending, item.state.tree(), done=item.state.done)
                    for item in growing]
         logits_RV = self._forward(entries)
-        questions, first_row = [], 0
+        first_row = 0
         for item, entry in zip(growing, entries, strict=True):
-            questions += item.questions(first_row)
+            item.passed(first_row, entry)
             first_row += entry.num_logits
-            item.state.done = entry.count
-        guesses = iter(self._guesser.guesses(logits_RV, questions, self.config.branch))
+        self._guess([item for item in growing if item.state.context.draw is None], logits_RV)
+        for item in growing:
+            if item.state.context.draw is not None:
+                self._draw(item, item.state.context.draw, logits_RV)
+
+    def _guess(self, growing: Sequence[_Growth], logits_RV: Tensor) -> None:
+        """Children of the frontiers, one question a node."""
+        questions = [question for item in growing for question in item.questions()]
+        guesses = iter(self._guesser.guesses(logits_RV, questions, self.config.branch) if questions else ())
         for item in growing:
             self._extend(item, list(islice(guesses, len(item.frontier))))
 
     def _extend(self, item: _Growth, guesses_F: Sequence[Sequence[Guess]]) -> None:
         """Children of the frontier within the budget, likeliest first; they are the next frontier."""
-        state, config = item.state, self.config
-        floor = max(config.min, item.budget.min_survival)
+        state = item.state
         children = [_Node(guess.token, parent, state.depth(parent) + 1, state.survival(parent) * guess.share)
                     for parent, guesses in zip(item.frontier, guesses_F, strict=True) for guess in guesses]
-        children = [child for child in children if child.survival >= floor]
+        children = [child for child in children if child.survival >= item.floor]
         children.sort(key=lambda child: -child.survival)
-        room = item.budget.nodes - len(state.grown)
         begin = len(state.grown)
-        state.grown += children[: min(room, 2 * config.branch if config.branch > 1 else 1)]
-        item.frontier = list(range(begin, len(state.grown)))
+        state.grown += children[: self._level_room(item)]
+        item.advance(begin)
+
+    def _draw(self, item: _Growth, key: DrawKey, logits_RV: Tensor) -> None:
+        """The same by draws: survivals and numbers of siblings are settled before, and know no drawn token."""
+        state, begin, room = item.state, len(item.state.grown), self._level_room(item)
+        for parent in sorted(item.frontier, key=lambda node: -state.survival(node)):
+            if room <= 0:
+                break
+            q_V = proposal(logits_RV[item.row + parent], state.context.sampling, self.target.vocab_size)
+            top_K = q_V.topk(min(self.config.branch, len(q_V))).values.tolist()
+            chances = [state.survival(parent) * chance for chance in top_K if chance > 0.0]
+            wanted = [chance for chance in chances if chance >= item.floor][:room]
+            tokens = drawn(q_V, key, len(state.tokens), parent, len(wanted)) if wanted else []
+            state.grown += [_Node(token, parent, state.depth(parent) + 1, chance)
+                            for token, chance in zip(tokens, wanted, strict=True)]
+            state.q_NV += [q_V] * len(tokens)
+            room -= len(tokens)
+        item.advance(begin)
+
+    def _level_room(self, item: _Growth) -> int:
+        room = item.budget.nodes - len(item.state.grown)
+        return min(room, 2 * self.config.branch if self.config.branch > 1 else 1)
 
     def _forward(self, entries: Sequence[Entry]) -> Tensor:
         """One pass of the draft model; the logits of each entry's wanted rows, one entry after the other."""

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from outrider.errors import ConfigError
 from outrider.target.load import MAX_CONTEXT
 
+RuleName = Literal["match", "ratio", "block"]
+RULES: tuple[str, ...] = get_args(RuleName)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """Sizes are in tokens. `cache_tokens` 0 means room for `max_sequences` of the full context, at most 32,768."""
+    """Sizes are in tokens. `cache_tokens` 0 means room for `max_sequences` of the full context, at most 32,768.
+
+    `rule` says how drafts are verified. `match` gives the tokens of plain decoding. `ratio` and `block` give their law
+    only, for drafters that draw from a distribution; greedy requests are the same under all three.
+    """
 
     max_sequences: int = 8
     max_draft: int = 64
     prefill_tokens: int = 512
     cache_tokens: int = 0
     context: int = 0  # 0: what the model was made for, at most 32,768
+    rule: RuleName = "match"
 
     def __post_init__(self) -> None:
         for name, low in (("max_sequences", 1), ("max_draft", 0), ("prefill_tokens", 1), ("cache_tokens", 0),
@@ -24,6 +33,8 @@ class EngineConfig:
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least {low}")
+        if self.rule not in RULES:
+            raise ConfigError(f"rule: got {self.rule!r}, expected one of {', '.join(RULES)}")
 
     def cache_of(self, context: int) -> int:
         return self.cache_tokens or min(self.max_sequences * (context + self.max_draft), MAX_CONTEXT)

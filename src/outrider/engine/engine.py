@@ -23,6 +23,7 @@ from outrider.engine.config import EngineConfig
 from outrider.engine.needs import check_needs, servable
 from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
+from outrider.engine.rules import draw_key, verifier
 from outrider.engine.sequence import Sequence
 from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
@@ -51,8 +52,8 @@ class Engine:
                  config: EngineConfig | None = None, chooser: Chooser | None = None) -> None:
         check_needs(drafter, target)
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
-        self.chooser = chooser or chooser_for(target.info)
         self.config = config or EngineConfig()
+        self.chooser = verifier(self.config.rule, drafter, target.info, chooser or chooser_for(target.info))
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
         self.slots = Slots(self.config.max_sequences, target.device)
@@ -204,7 +205,7 @@ class Engine:
             sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
         pages = self.cache.pages(sequence.row) if self.drafter.payloads else None
         context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
-                                  request.scope, pages=pages)
+                                  request.scope, draw_key(self.config.rule, sequence), pages)
         try:
             sequence.state = self.drafter.start(context)
             if cached:

@@ -55,6 +55,7 @@ class Recorder(Drafter[_Recorded]):
         super().__init__(inner.config, inner.target)
         self.inner = inner
         self.taps, self.candidates, self.payloads = inner.taps, inner.candidates, inner.payloads
+        self.draws = inner.draws
         self.tapes: list[Tape] = []
         self.live: list[_Recorded] = []
 
