@@ -54,8 +54,8 @@ def tiny_draft(name: str | Path, seed: int = 0, target: ModelSpec = TINY) -> Tin
 
 
 def tiny_specs(target: ModelSpec = TINY) -> dict[str, DraftSpec]:
-    """One for each branch in a network; small, with odd sizes."""
-    stack = ModelSpec(family="qwen3", vocab_size=target.vocab_size, hidden_size=target.hidden_size, inner_size=48,
+    """One for each branch in a network; small, in sizes that kernels take too."""
+    stack = ModelSpec(family="qwen3", vocab_size=target.vocab_size, hidden_size=target.hidden_size, inner_size=96,
                       num_layers=2, num_heads=4, num_kv_heads=2, head_size=16, max_positions=target.max_positions,
                       norm_eps=1e-6, qk_norm=True)
     sliding = replace(stack, sliding=(True, False), window=7, local_rope=stack.rope)

@@ -1,0 +1,68 @@
+"""What neural drafters share: networks on kernels and on torch agree; stores do not depend on how they came about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from neural_toys import DRAFTERS, Past, Spy, native_toy, readable_toy, told
+from outrider.core.tree import Budget
+from outrider.drafting.neural import NeuralDrafter, NeuralState
+from outrider.nn.network import Outputs
+
+BUDGET = Budget(24, 12)
+
+
+@pytest.mark.parametrize("name", DRAFTERS)
+def test_kernels_compute_what_the_description_says(name: str) -> None:
+    found, wanted = list[Outputs](), list[Outputs]()
+    for drafter, outputs in ((native_toy(name), found), (readable_toy(name), wanted)):
+        drafter.network = Spy(drafter.network, outputs)
+        stage, actor = told(drafter, Past.of(drafter, 37, 3), [5, 6, 20], eager=True)
+        stage.shapes([actor], [Budget(24, 1)])  # deeper levels follow from choices that may differ
+    assert len(found) == len(wanted) > 0
+    for one, other in zip(found, wanted, strict=True):
+        for native, exact in ((one.logits_RV, other.logits_RV), (one.hidden_RD, other.hidden_RD)):
+            assert (native is None) == (exact is None)
+            if native is not None and exact is not None:
+                torch.testing.assert_close(native.double(), exact.double(), rtol=0.02, atol=0.02)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(sorted(DRAFTERS)), st.integers(2, 80), st.lists(st.integers(2, 79), max_size=4), st.booleans(),
+       st.integers(0, 99))
+def test_a_store_is_the_same_however_it_came_about(name: str, count: int, cuts: list[int], eager: bool,
+                                                   seed: int) -> None:
+    drafter = native_toy(name)
+    past = Past.of(drafter, count, seed)
+    fresh, stepwise = (told(drafter, past, cut, eager=at_once)
+                       for cut, at_once in (([], False), ([cut for cut in cuts if cut < count], eager)))
+    trees = [stage.shapes([actor], [BUDGET]) for stage, actor in (fresh, stepwise)]
+    assert trees[0] == trees[1]
+    for one, other in zip(entries(drafter, fresh[1].state), entries(drafter, stepwise[1].state), strict=True):
+        assert torch.equal(one.view(torch.int16), other.view(torch.int16))
+
+
+def test_blocks_count_as_valid_once_they_are_complete() -> None:
+    drafter = native_toy("eagle3")
+    stage, actor = told(drafter, Past.of(drafter, 40, 1), [], eager=False)
+    store, state = drafter.store(actor.state), actor.state
+    assert not any(store.is_valid), "nothing has been absorbed"
+    drafter.absorb([state])
+    assert [store.is_valid[state.pages.block(position)] for position in (0, 16, 32)] == [1, 1, 0]
+    stage.finish(actor)
+
+
+def entries(drafter: NeuralDrafter[Any], state: NeuralState) -> list[Tensor]:
+    """Keys and values of what a sequence has absorbed, by layer, in order of position."""
+    store = drafter.store(state)
+    committed = state.pages.slots(state.absorbed)
+    slot_n = store.entry_slots(committed[drafter.payloads[0].carry > 0 :])  # pairs have no entry for the first token
+    page_n, lane_n = slot_n // 16, slot_n % 16
+    return [part for layer in store.layers
+            for part in (layer.key_PGKL[page_n, :, :, lane_n], layer.value_PGLK[page_n, :, lane_n])]

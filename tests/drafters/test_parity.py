@@ -1,0 +1,106 @@
+"""Our neural drafters compute what the published ones do, on every recorded checkpoint, from file to tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from draft_goldens import DraftGolden, draft_golden, golden_names
+from outrider.core.commit import Commit
+from outrider.core.step import Step
+from outrider.core.tree import Budget, DraftTree
+from outrider.drafters.dflash import DFlashDrafter
+from outrider.drafters.eagle3 import Eagle3Drafter
+from outrider.drafting.interface import SequenceContext
+from outrider.drafting.neural import NeuralDrafter
+from outrider.nn.network import Outputs
+from outrider.target.decoder import DecoderTarget
+from outrider.target.network import Network
+from outrider.target.tiny import TINY, tiny_target
+from outrider.testing.tape import Stage, Tape
+
+UNREADABLE = {"dspark-speculators-gated", "dspark-speculators-rnn"}  # heads that we do not have: see the test below
+RELATIVE = 1e-5
+
+
+@dataclass(slots=True)
+class Spy:
+    """A network that remembers what its passes gave."""
+
+    inner: Network
+    seen: list[tuple[str, Outputs]]
+
+    def run(self, name: str, step: Step, store: Any, input_TF: Tensor | None = None) -> Outputs:
+        outputs = self.inner.run(name, step, store, input_TF)
+        self.seen.append((name, outputs))
+        return outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a drafter made of one anchor."""
+
+    tree: DraftTree
+    passes: list[tuple[str, Outputs]]
+
+
+def lending_target(golden: DraftGolden) -> DecoderTarget:
+    """A toy with the recorded embedding and head; its layers are never run."""
+    vocab, size = golden.embed.shape
+    target = tiny_target(0, replace(TINY, vocab_size=vocab, hidden_size=size, num_layers=golden.target_layers,
+                                    max_positions=64))
+    target.decoder.embed.weight.data = golden.embed
+    target.decoder.head.weight.data = golden.head
+    return target
+
+
+def rounds(golden: DraftGolden, drafter: NeuralDrafter[Any]) -> Iterator[Round]:
+    """One proposal behind each recorded anchor, in turns of a few tokens or all at once."""
+    spy = Spy(drafter.network, [])
+    drafter.network = spy
+    for start in golden.starts:
+        stage = Stage(drafter, drafter.target.new_cache(64, drafter.payloads))  # type: ignore[attr-defined]
+        actor = stage.start(Tape(SequenceContext(golden.tokens[0]), []))
+        step = start if start % 2 else 3
+        for begin in range(0, start, max(step, 1)):
+            end = min(begin + step, start)
+            stage.tell([actor], [Commit(golden.tokens[begin + 1 : end + 1], golden.features[begin:end])])
+            drafter.absorb([actor.state])
+        spy.seen.clear()
+        tree = drafter.propose([actor.state], [Budget(64, 64)]).trees[0]
+        yield Round(tree, list(spy.seen))
+
+
+def assert_near(found: Tensor, wanted: Tensor) -> None:
+    """Within `RELATIVE` of the largest."""
+    assert found.shape == wanted.shape
+    assert float((found - wanted).abs().max()) <= RELATIVE * float(wanted.abs().max())
+
+
+@pytest.mark.parametrize("name", sorted(set(golden_names("dflash")) - UNREADABLE))
+def test_dflash(name: str) -> None:
+    golden = draft_golden(name)
+    drafter = DFlashDrafter(DFlashDrafter.Config(str(golden.folder), nodes=64), lending_target(golden))
+    for index, found in enumerate(rounds(golden, drafter)):
+        (_, outputs), = (one for one in found.passes if one[0] == "block")
+        assert outputs.logits_RV is not None and outputs.hidden_RD is not None
+        assert_near(outputs.logits_RV, golden.arrays["logits"][index])
+        assert_near(outputs.hidden_RD, golden.arrays["hidden"][index] * drafter.spec.output_scale)
+        assert list(found.tree.token_N) == golden.arrays["drafts"][index].tolist()
+
+
+@pytest.mark.parametrize("name", golden_names("eagle3"))
+def test_eagle3(name: str) -> None:
+    golden = draft_golden(name)
+    depth = golden.arrays["drafts"].shape[1]
+    config = Eagle3Drafter.Config(str(golden.folder), max=depth, branch=1)
+    drafter = Eagle3Drafter(config, lending_target(golden))
+    for index, found in enumerate(rounds(golden, drafter)):
+        steps = [outputs.logits_RV for name, outputs in found.passes if name == "step"]
+        assert_near(torch.cat([x for x in steps if x is not None]), golden.arrays["chain_logits"][index][1:])
+        assert list(found.tree.token_N) == golden.arrays["drafts"][index].tolist()
