@@ -21,7 +21,7 @@ from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.specblock import is_specblock, read_specblock
 from outrider.io.drafters.speculators import is_speculators, read_speculators
 from outrider.io.drafters.store import SafetensorsStore, TensorStore
-from outrider.io.drafters.thinking import THINKING
+from outrider.io.drafters.thinking import read_thinking
 from outrider.io.drafters.vocabulary import read_draft_ids
 from outrider.io.drafters.zlab import is_zlab, read_zlab
 from outrider.io.fields import Fields
@@ -101,8 +101,7 @@ def _open_directory(path: Path, layers: int, allow_pickle: bool) -> DraftCheckpo
             raise CheckpointError(f"{path}: a trained '{name}' beside the weights is not supported")
     store = _open_store(path, allow_pickle)
     kind, reading = _read(config, store, layers)
-    thinking = config.flag(THINKING) if config.has(THINKING) else None
-    return _checkpoint(path, kind, reading, store, thinking)
+    return _checkpoint(path, kind, reading, store, read_thinking(config, path))
 
 
 def _checkpoint(
