@@ -12,6 +12,7 @@ from outrider.io.checkpoint import open_checkpoint
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.load import LoadedModel
 from outrider.testing import check_drafter
+from outrider.testing.tiny_drafts import tiny_draft
 from tiny_engine import forger, generate, ids
 
 MODEL_FREE = ("suffix", "ngram_hash:entries=65536", "prompt_lookup", "recycling", "suffix+recycling")
@@ -57,3 +58,15 @@ def test_contract(name: str, drafter: str, monkeypatch: pytest.MonkeyPatch) -> N
     draft = LoadedModel("toy", hf_target(name), None)
     monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: draft)
     check_drafter(drafter, target=hf_target(name))
+
+
+@pytest.mark.parametrize("name", ["llama", "delta"])
+@pytest.mark.parametrize("drafter", ["dflash:checkpoint=dflash2;branch=3", "eagle3:checkpoint=eagle3",
+                                     "specblock:checkpoint=specblock"])
+def test_trained_drafters_read_its_layers_and_borrow_its_tables(name: str, drafter: str,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    target = hf_target(name)
+    monkeypatch.setattr("outrider.drafting.neural.open_drafter", lambda path, **_: tiny_draft(path, 0, target.spec))
+    found = generate(target, drafter, REQUESTS)
+    assert ids(found) == ids(generate(target, "none", REQUESTS))
+    assert sum(sample.stats.drafted for result in found for sample in result.samples) > 100

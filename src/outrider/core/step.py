@@ -20,7 +20,8 @@ class Span:
         slot_L   | length committed entries | done: forwarded before | count: the rows of this step |
         parent_A                            | the appended entry before it in its branch, or ROOT    |
 
-    Committed entries before `first` are not seen.
+    Committed entries before `first` are not seen. `row` is the sequence's row of the cache, for targets that keep more
+    of it than entries.
 
     Shapes: slot_L int64, cache slots; parent_A has done + count entries, each smaller than its own index.
     """
@@ -31,6 +32,7 @@ class Span:
     slot_L: Tensor
     parent_A: Sequence[int]
     first: int = 0
+    row: int = -1
 
     @property
     def done(self) -> int:

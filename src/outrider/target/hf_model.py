@@ -111,6 +111,12 @@ class HfModel:
         logits_TV = self._raw_head(hidden_TD) * self.edges.head
         return logits_TV if self.edges.cap is None else torch.tanh(logits_TV / self.edges.cap) * self.edges.cap
 
+    def tables(self) -> dict[str, Tensor]:
+        """The embedding and the head as they are stored, those that there are; a head with a bias is none to lend."""
+        embed, head = self.module.get_input_embeddings(), self.module.get_output_embeddings()
+        found = {"embed.weight": embed.weight}
+        return found if getattr(head, "bias", None) is not None or head is None else found | {"head.weight": head.weight}
+
     def _raw_head(self, hidden_TD: Tensor) -> Tensor:
         logits_TV: Tensor = self.module.get_output_embeddings()(hidden_TD.to(self.dtype))
         return logits_TV.float()

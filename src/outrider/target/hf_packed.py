@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import Cache
 
 from outrider.cache.kv import KVCache
+from outrider.cache.payload import Payload
 from outrider.core.spec import ModelSpec
 from outrider.core.step import Span, Step
 from outrider.target.hf_model import HfModel, setting
@@ -133,11 +134,11 @@ class PackedTarget(HfTarget):
         """Whether it is worth trying."""
         return bool(mask_kinds(model.config)) and all(map(model.accepts, ("position_ids", "past_key_values")))
 
-    def new_cache(self, num_tokens: int) -> KVCache[SlotLayer]:
-        """A cache for this model with room for `num_tokens`, rounded up to blocks."""
+    def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[SlotLayer]:
+        """See `interface.Target`."""
         shape = self.cache_shape(num_tokens)
-        layers = [SlotLayer(shape.num_blocks * shape.block_size) for _ in range(shape.num_layers)]
-        return KVCache(shape, layers, self.device)
+        layers = [SlotLayer(shape.num_slots) for _ in range(shape.num_layers)]
+        return KVCache(shape, layers, self.device, self.stores(shape, payloads))
 
     @torch.inference_mode()
     def forward(self, step: Step, cache: KVCache[SlotLayer], taps: Sequence[int] = ()) -> ForwardOutput:

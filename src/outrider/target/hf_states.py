@@ -19,8 +19,9 @@ import torch
 from transformers import DynamicLayer
 
 from outrider.cache.kv import CacheShape, KVCache
+from outrider.cache.payload import Payload, Store
 from outrider.core.spec import ModelSpec
-from outrider.core.step import Span, Step
+from outrider.core.step import Step
 from outrider.target.hf_model import HfModel
 from outrider.target.hf_target import HfTarget
 from outrider.target.interface import ForwardOutput, TargetInfo
@@ -57,43 +58,44 @@ class Chain:
             self.state = None
         self.appended = [*self.appended[:done], *fresh]
 
-    def keep(self, count: int) -> None:
-        """The first `count` appended tokens stay."""
-        if count != len(self.appended):
+    def keep(self, token_n: Sequence[int]) -> None:
+        """Of the appended tokens these stay."""
+        if list(token_n) != self.appended:
             self.state = None
-        self.tokens += self.appended[:count]
+        self.tokens += token_n
         self.appended = []
+
+    def forked(self) -> Chain:
+        return Chain(list(self.tokens), [], None, self.saved)
 
 
 class StateCache(KVCache[Any]):
-    """Room and lengths as in any cache, but states instead of pages: prefixes are not shared."""
+    """Room and lengths as in any cache, but states instead of pages of the target's: prefixes are not shared."""
 
-    def __init__(self, shape: CacheShape, device: torch.device) -> None:
-        super().__init__(shape, (), device)
+    def __init__(self, shape: CacheShape, device: torch.device, stores: Sequence[Store[Any]] = ()) -> None:
+        super().__init__(shape, (), device, stores)
         self._chains: dict[int, Chain] = {}
-        self._row_at: dict[int, int] = {}  # by first slot, which is all that a step says of a row
 
     def open(self, token_n: Sequence[int] = (), scope: str = "") -> int:
         row = super().open()
         self._chains[row] = Chain()
         return row
 
-    def reserve(self, row: int, count: int) -> None:
-        super().reserve(row, count)
-        self._row_at[int(self.slots(row, count)[0])] = row
+    def fork(self, row: int) -> int:
+        twin = super().fork(row)
+        self._chains[twin] = self._chains[row].forked()
+        return twin
 
     def keep(self, row: int, token_n: Sequence[int], path: Sequence[int]) -> None:
-        assert list(path) == list(range(len(path))), "a chain is kept from its beginning"
         super().keep(row, token_n, path)
-        self._chains[row].keep(len(path))
+        self._chains[row].keep(token_n)
 
     def release(self, row: int) -> None:
         super().release(row)
         del self._chains[row]
 
-    def chain(self, span: Span) -> Chain:
-        """The sequence that a span's rows belong to."""
-        return self._chains[self._row_at[int(span.slot_L[0])]]
+    def chain(self, row: int) -> Chain:
+        return self._chains[row]
 
 
 class ChainTarget(HfTarget):
@@ -107,9 +109,10 @@ class ChainTarget(HfTarget):
         super().__init__(model, spec, context, fingerprint, info)
         self._one_by_one = one_by_one
 
-    def new_cache(self, num_tokens: int) -> StateCache:
-        """A cache for this model with room for `num_tokens`, rounded up to blocks; states take memory of their own."""
-        return StateCache(self.cache_shape(num_tokens), self.device)
+    def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> StateCache:
+        """See `interface.Target`; states take memory of their own."""
+        shape = self.cache_shape(num_tokens)
+        return StateCache(shape, self.device, self.stores(shape, payloads))
 
     def forward(self, step: Step, cache: KVCache[Any], taps: Sequence[int] = ()) -> ForwardOutput:
         assert isinstance(cache, StateCache)
@@ -119,7 +122,7 @@ class ChainTarget(HfTarget):
             assert list(span.parent_A) == list(range(-1, len(span.parent_A) - 1)), "this target verifies chains only"
             end = span.begin + span.count
             wanted = [row - span.begin for row in logit_row_R if span.begin <= row < end]
-            chain = cache.chain(span)
+            chain = cache.chain(span.row)
             chain.append(span.done, token_T[span.begin : end])
             found.append(self._advanced(chain, span.count, wanted, taps))
         return _joined(found)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from outrider.cache.kv import CacheShape, KVCache
+from outrider.cache.kv import CacheShape, KVCache, dense_layers
+from outrider.cache.payload import Payload, Store
 from outrider.core.spec import ModelSpec
-from outrider.core.step import Step
+from outrider.core.step import LayerCache, Step
+from outrider.errors import ConfigError
+from outrider.nn.network import Description
 from outrider.target.hf_model import HfModel
 from outrider.target.interface import ForwardOutput, TargetInfo
+from outrider.target.network import Network, TorchNetwork, lender
 
 BLOCK_SIZE = 16
 
@@ -53,7 +57,15 @@ class HfTarget:
     def head(self, hidden_TD: Tensor) -> Tensor:
         return self.model.head(hidden_TD)
 
-    def new_cache(self, num_tokens: int) -> KVCache[Any]:
+    def network(self, describe: Description, weights: Mapping[str, Tensor], spec: ModelSpec, positions: int,
+                rounding: str = "") -> Network:
+        """See `interface.TargetView`."""
+        if rounding:
+            raise ConfigError(f"weights {rounding}: only native ops round weights")
+        tensor = lender({name: value.to(self.model.dtype) for name, value in weights.items()}, self.model.tables())
+        return TorchNetwork(describe, tensor, spec, positions, self.device)
+
+    def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[Any]:
         raise NotImplementedError
 
     def forward(self, step: Step, cache: KVCache[Any], taps: Sequence[int] = ()) -> ForwardOutput:
@@ -63,3 +75,9 @@ class HfTarget:
         spec = self.spec
         num_blocks = -(-num_tokens // BLOCK_SIZE)
         return CacheShape(spec.num_layers, spec.num_kv_heads, spec.head_size, num_blocks, BLOCK_SIZE)
+
+    def stores(self, shape: CacheShape, payloads: Sequence[Payload]) -> list[Store[LayerCache]]:
+        """Room for what drafters keep beside the target's entries."""
+        dtype, device = self.model.dtype, self.device
+        return [Store(payload, dense_layers(payload, shape.num_slots * payload.entries, dtype, device),
+                      shape.num_blocks, dtype, device) for payload in payloads]

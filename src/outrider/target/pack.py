@@ -61,7 +61,7 @@ def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device) ->
         cache.reserve(entry.row, entry.count)
         begin, count = len(token), entry.count - entry.done
         slot_L = cache.slots(entry.row, entry.count)
-        span = Span(begin, count, cache.length(entry.row), slot_L, entry.parents())
+        span = Span(begin, count, cache.length(entry.row), slot_L, entry.parents(), row=entry.row)
         token += [*entry.token_P, *entry.tree.token_N][entry.done :]
         position += span.position_A[entry.done :]
         if entry.all_logits:
