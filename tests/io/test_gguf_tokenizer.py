@@ -124,6 +124,14 @@ def test_token_bytes_of_padding_and_of_ids_above_the_vocabulary() -> None:
         BYTES.token_bytes(-1)
 
 
+def test_of_two_ids_with_one_piece_both_stand_for_it() -> None:
+    metadata = tiny_vocabularies.byte_level()
+    tokens = [*_list(metadata, "tokens"), "hello"]
+    metadata |= {PREFIX + "tokens": tokens, PREFIX + "token_type": [*_list(metadata, "token_type"), 1]}
+    tokenizer = from_gguf(metadata, where="tiny")
+    assert [tokenizer.token_bytes(token) for token, piece in enumerate(tokens) if piece == "hello"] == [b"hello"] * 2
+
+
 def test_a_lone_surrogate_is_refused() -> None:
     with pytest.raises(RequestError, match=r"lone surrogate \(U\+D83D\) at character 2"):
         BYTES.encode("ab\ud83d", special=False)

@@ -12,7 +12,7 @@ from outrider.core.spec import RopeSpec
 from outrider.core.step import ROOT, LayerCache, Span, Step
 from outrider.ops.interface import AttentionShape, Pass, RopeTable, RopeTables
 from outrider.ops.reference import ReferenceOps, _rotated
-from outrider.ops.rope import frequencies, rope_table
+from outrider.ops.rope import GrowingRope, frequencies, rope_table
 
 OPS = ReferenceOps()
 
@@ -100,6 +100,19 @@ def test_rotation_depends_on_distance_alone() -> None:
     assert product(9, 4) == pytest.approx(product(59, 54), abs=1e-5)
     assert product(9, 4) != pytest.approx(product(9, 5), abs=1e-3)
     assert torch.equal(_rotated(query, table, torch.tensor([0])), query)
+
+
+def test_a_growing_table_holds_the_same_as_a_whole_one() -> None:
+    rope = RopeSpec(theta=50.0)
+    whole, growing = rope_table(rope, 8, 2500, torch.device("cpu")), GrowingRope(rope, 8, 2500)
+    growing.reach(1)
+    first_PK = growing.table.cos_PK[:1024].clone()
+    growing.table.cos_PK[:1024] = 0  # what is ready is not computed again
+    for positions in (0, 1025, 7, 9999):
+        growing.reach(positions)
+    assert torch.equal(first_PK, whole.cos_PK[:1024]) and not growing.table.cos_PK[:1024].any()
+    assert torch.equal(growing.table.cos_PK[1024:], whole.cos_PK[1024:])
+    assert torch.equal(growing.table.sin_PK, whole.sin_PK)
 
 
 def test_scaled_frequencies() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ class GgufCheckpoint:
     """Raises: CheckpointError on opening where the file is damaged or lacks what its architecture needs."""
 
     def __init__(self, path: Path) -> None:
-        self._header = read_header(path)
-        self._spec = read_spec(self._header)
+        header = read_header(path)
+        self._spec = read_spec(header)
+        self._header = replace(header, arrays={})  # where the words of a vocabulary lie: megabytes
         self._slots = match_tensors(self._spec, _source(self._header, self._spec))
 
     @property

@@ -87,8 +87,9 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer, table: TokenTable, roles: TokenRoles) -> None:
         self._parsing = backend
         self._literal = _literal_view(backend, table.special)
-        self._table = table
-        self.vocab_size = len(table.pieces)
+        self._spell, self.vocab_size = table.spell, len(table.pieces)
+        # The backend has all pieces already: as Python strings they would take tens of megabytes again.
+        self._unlike = {token: piece for token, piece in enumerate(table.pieces) if backend.id_to_token(token) != piece}
         self.special_ids = table.special
         self.added_ids = table.added
         self.space_prefix = table.space_prefix
@@ -136,12 +137,14 @@ class Tokenizer:
         """The bytes a token adds to the text; none for padding rows and for ids above the vocabulary."""
         if token < 0:
             raise IndexError(f"token id {token} is negative")
-        piece = self._table.pieces[token] if token < self.vocab_size else None
-        return b"" if piece is None else self._table.spell(piece)
+        piece = self.piece(token)
+        return b"" if piece is None else self._spell(piece)
 
     def piece(self, token: int) -> str | None:
         """The token as the vocabulary spells it; None for padding rows and for ids above the vocabulary."""
-        return self._table.pieces[token] if 0 <= token < self.vocab_size else None
+        if not 0 <= token < self.vocab_size:
+            return None
+        return self._unlike[token] if token in self._unlike else self._parsing.id_to_token(token)
 
     def token_id(self, piece: str) -> int | None:
         """The id of exactly this piece, as the vocabulary spells it."""
@@ -150,9 +153,10 @@ class Tokenizer:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for token, piece in enumerate(self._table.pieces):
+        for token in range(self.vocab_size):
+            piece = self.piece(token)
             if piece is not None:
-                data = self.token_bytes(token)
+                data = self._spell(piece)
                 digest.update(b"%d %d " % (token, len(data)) + data)
         return digest.hexdigest()
 
@@ -200,8 +204,10 @@ def _literal_view(backend: tokenizers.Tokenizer, special: frozenset[int]) -> tok
         view.normalizer = backend.normalizer
     if backend.pre_tokenizer is not None:
         view.pre_tokenizer = backend.pre_tokenizer
-    # In the order of their ids, because those that the model does not contain are numbered as they come.
-    added = sorted(backend.get_added_tokens_decoder().items())
+    # In the order of their ids, because those that the model does not contain are numbered as they come. Special ones
+    # that it does contain (thousands, in some) need not be known here at all.
+    known = {token for token in special if backend.model.id_to_token(token) is not None}
+    added = sorted(item for item in backend.get_added_tokens_decoder().items() if item[0] not in known)
     for is_special, group in groupby(added, key=lambda item: item[0] in special):
         tokens = [token for _, token in group]
         view.add_special_tokens(tokens) if is_special else view.add_tokens(tokens)
