@@ -113,9 +113,11 @@ class HfModel:
 
     def tables(self) -> dict[str, Tensor]:
         """The embedding and the head as they are stored, those that there are; a head with a bias is none to lend."""
-        embed, head = self.module.get_input_embeddings(), self.module.get_output_embeddings()
-        found = {"embed.weight": embed.weight}
-        return found if getattr(head, "bias", None) is not None or head is None else found | {"head.weight": head.weight}
+        found = {"embed.weight": self.module.get_input_embeddings()}
+        head = self.module.get_output_embeddings()
+        if head is not None and getattr(head, "bias", None) is None:
+            found["head.weight"] = head
+        return {name: module.weight for name, module in found.items()}
 
     def _raw_head(self, hidden_TD: Tensor) -> Tensor:
         logits_TV: Tensor = self.module.get_output_embeddings()(hidden_TD.to(self.dtype))
