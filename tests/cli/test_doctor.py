@@ -46,13 +46,6 @@ def test_the_instruction_path(flags: str, name: str, path: str, monkeypatch: pyt
     assert machine._instructions(f"model name\t: X\nflags\t\t: {flags}\n", name) == path
 
 
-@pytest.mark.parametrize(("text", "limit"), [("max 100000", None), ("150000 100000", 1.5), ("nonsense", None)])
-def test_a_container_limits_the_threads(tmp_path: Path, text: str, limit: float | None) -> None:
-    (tmp_path / "cpu.max").write_text(text)
-    assert machine._cgroup_limit(tmp_path) == limit
-    assert machine._cgroup_limit(tmp_path / "nothing") is None
-
-
 def test_extras_are_read_from_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     requirements = [
         "numpy>=1",

@@ -12,8 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from outrider.ops.native.threads import cpu_limit
+
 _CPU_INFO = Path("/proc/cpuinfo")
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ def read_processor() -> Processor:
     """What the system says about its processor and how much of it we may use."""
     text = _CPU_INFO.read_text(errors="replace") if _CPU_INFO.is_file() else ""
     affinity = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    limit = _cgroup_limit(_CGROUP)
+    limit = cpu_limit()
     return Processor(
         model=_model(text),
         instructions=_instructions(text, platform.machine()),
@@ -74,19 +75,6 @@ def _instructions(cpu_info: str, machine: str) -> str:
         listed = _output(["sysctl", "-n", "machdep.cpu.features", "machdep.cpu.leaf7_features"])
         flags = {"avx512_vnni" if flag == "avx512vnni" else flag for flag in listed.lower().split()}
     return next((path for path in ("avx512_vnni", "avx2") if path in flags), "portable")
-
-
-def _cgroup_limit(root: Path) -> float | None:
-    """How many CPUs a container may use, from version 2 of control groups or version 1; None where unlimited."""
-    try:
-        if (root / "cpu.max").is_file():
-            quota, period = (root / "cpu.max").read_text().split()
-        else:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        return int(quota) / int(period) if int(quota) > 0 else None
-    except (OSError, ValueError):  # no control groups, or "max"
-        return None
 
 
 def _output(command: list[str]) -> str:
