@@ -21,7 +21,9 @@ class LoadOptions:
     """Which model, on what."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A path, a catalogue name (see `outrider models`), owner/repo or ollama:name:tag."""
+    """A path, a catalogue name (see `outrider models`), owner/repo or ollama:name:tag; or a drafter that names its
+    target, which is then loaded with it.
+    """
     dtype: str = ""
     """float32, bfloat16 or float16 of ops reference and hf; unless given, float32 on the CPU and bfloat16 on CUDA."""
     device: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from dataclasses import replace
 
 import torch
 
@@ -12,6 +13,7 @@ from outrider.cli.options import LoadOptions, ModelOptions
 from outrider.core.request import Delta
 from outrider.core.stats import Stats
 from outrider.engine.llm import LLM
+from outrider.engine.pair import paired
 from outrider.engine.sequence import Sequence
 from outrider.target.load import LoadedModel, load_model
 
@@ -32,8 +34,9 @@ def open_model(options: LoadOptions, context: int) -> LoadedModel:
 
 def open_llm(options: ModelOptions) -> LLM:
     """One sequence at a time, or as many as a request has samples."""
-    model = open_model(options, options.context)
-    return LLM(model, drafter=options.drafter, max_draft=options.max_draft, context=options.context)
+    pair = paired(options.model, options.drafter)
+    model = open_model(replace(options, model=pair.model), options.context)
+    return LLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context)
 
 
 def stream(llm: LLM, sequences: Seq[Sequence], show: Callable[[Delta], None]) -> None:

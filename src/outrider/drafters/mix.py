@@ -68,6 +68,7 @@ class MixDrafter(Drafter[MixState]):
         self.taps = tuple(sorted({tap for member in self.members for tap in member.taps}))
         self.payloads = tuple(payload for member in self.members for payload in member.payloads)
         self.candidates = max(member.candidates for member in self.members)
+        self.thinking = next((member.thinking for member in self.members if member.thinking is not None), None)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -71,7 +71,8 @@ class Drafter(ABC, Generic[State]):
     layers whose outputs it wants with each commit (0-based; the residual stream behind that layer, before any norm),
     `candidates` how many of the target's best next tokens it wants for every verified row, `payloads` what it keeps in
     the target's pages for every committed token. `draws` says what it can draw from a distribution of its own, which
-    the ratio rules need; a drafter that says `chains` draws no branches.
+    the ratio rules need; a drafter that says `chains` draws no branches. `thinking` is the mode of the target that it
+    was trained in, where that matters and is known.
     """
 
     Config: ClassVar[type[Any]] = NoOptions
@@ -80,6 +81,7 @@ class Drafter(ABC, Generic[State]):
     payloads: tuple[Payload, ...] = ()
     draws: Draws = "nothing"
     memory: Memory | None = None
+    thinking: bool | None = None
 
     target: TargetView
 
@@ -99,6 +101,11 @@ class Drafter(ABC, Generic[State]):
     def sources(self) -> tuple[str, ...]:
         """Names of the bits in `DraftTree.source_N`, lowest first."""
         return (type(self).__module__.rpartition(".")[2],)
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of weights that its network reads in a pass, as they are held; 0 without one."""
+        return 0
 
     @abstractmethod
     def start(self, context: SequenceContext) -> State:

@@ -89,7 +89,7 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         checkpoint = self._open()
         self.spec = checkpoint.spec  # type: ignore[assignment]
         self._check()
-        self.taps = self.spec.taps
+        self.taps, self.thinking = self.spec.taps, checkpoint.thinking
         self.payloads = (self.payload(),)
         weights = {name: checkpoint.tensor(name, checkpoint.dtype(name)) for name in checkpoint.names}
         self._draft_ids = weights.pop("draft_ids", None)
@@ -97,6 +97,10 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         self.network = target.network(self.describe(), self.prepared(weights), self.spec.stack, positions,
                                       self.config.weights)
         self._guesser = guesser_for(target.info, target.vocab_size)
+
+    @property
+    def read_bytes(self) -> int:
+        return self.network.read_bytes
 
     @abstractmethod
     def describe(self) -> Description:

@@ -13,19 +13,20 @@ from outrider.core.sampling import Sampling
 from outrider.drafting.syntax import drafter_of
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
+from outrider.engine.pair import DEFAULT_DRAFTER as DEFAULT_DRAFTER
+from outrider.engine.pair import paired
 from outrider.engine.prompt import Messages, Prompt, PromptReader
 from outrider.engine.sequence import Sequence
 from outrider.errors import ConfigError
 from outrider.target.load import LoadedModel, load_model
-
-DEFAULT_DRAFTER = "suffix"
 
 
 class LLM:
     """A model that generates, plainly or speculatively, always the same tokens.
 
     `model` is a path, a catalogue name, a hub id or a `LoadedModel`; `drafter` the drafter syntax, a Config, a Drafter
-    or a list of these (a mixture). `options` are those of `EngineConfig`, the other arguments those of `load_model`.
+    or a list of these (a mixture). A drafter's directory as the model loads its target, with it as drafter. `options`
+    are those of `EngineConfig`, the other arguments those of `load_model`.
 
     Example:
         with LLM("smollm2-135m-instruct") as llm:
@@ -39,11 +40,13 @@ class LLM:
         except TypeError as error:
             raise ConfigError(f"LLM: {error}") from None
         if not isinstance(model, LoadedModel):
-            model = load_model(model, dtype=dtype, device=device, context=config.context, ops=ops, weights=weights,
-                               threads=threads)
+            pair = paired(str(model), drafter)
+            drafter = pair.drafter
+            model = load_model(pair.model, dtype=dtype, device=device, context=config.context, ops=ops,
+                               weights=weights, threads=threads)
         self.model = model
         self.engine = Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, config)
-        self.prompts = PromptReader(model.tokenizer)
+        self.prompts = PromptReader(model.tokenizer, self.engine.drafter.thinking)
 
     @overload
     def generate(self, prompts: str, sampling: Sampling | None = ..., *, prediction: str | None = ...,

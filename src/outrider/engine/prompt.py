@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from outrider.core.request import Request
@@ -10,15 +11,24 @@ from outrider.errors import RequestError
 from outrider.io.chat_template import ChatTemplate, Message
 from outrider.io.tokenizer import Tokenizer
 
+_log = logging.getLogger(__name__)
+
+_THINKING = "enable_thinking"  # what templates call it; they think unless told not to
+
 Messages = Sequence[Message | Mapping[str, object]]
 Prompt = str | Sequence[int]
 
 
 class PromptReader:
-    """Turns prompts into requests with one model's tokenizer and chat template."""
+    """Turns prompts into requests with one model's tokenizer and chat template.
 
-    def __init__(self, tokenizer: Tokenizer | None) -> None:
+    `thinking` is the mode of the template that the drafter was trained in, if that is known; another one is warned of
+    once, since it costs speed and nothing else.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None, thinking: bool | None = None) -> None:
         self.tokenizer = tokenizer
+        self._thinking = thinking
         self._template: ChatTemplate | None = None
 
     def request(self, prompt: Prompt, sampling: Sampling, prediction: str | None = None, scope: str = "") -> Request:
@@ -39,7 +49,16 @@ class PromptReader:
             raise RequestError("no messages: expected at least one")
         if self._template is None:
             self._template = ChatTemplate.of(self._need_tokenizer())
+        if self._thinking is not None and _THINKING in self._template.variables:
+            self._compare(bool(variables.get(_THINKING, True)), self._thinking)
         return self._template.render(messages, variables=variables)
+
+    def _compare(self, asked: bool, trained: bool) -> None:
+        if asked != trained:
+            words = {True: "with", False: "without"}
+            _log.warning("the drafter was trained %s thinking, and the model answers %s: fewer drafts will be accepted",
+                         words[trained], words[asked])
+            self._thinking = None  # once
 
     def _need_tokenizer(self) -> Tokenizer:
         if self.tokenizer is None:
