@@ -35,6 +35,10 @@ class Spy:
     inner: Network
     seen: list[tuple[str, Outputs]]
 
+    @property
+    def read_bytes(self) -> int:
+        return self.inner.read_bytes
+
     def run(self, name: str, step: Step, store: Any, input_TF: Tensor | None = None) -> Outputs:
         outputs = self.inner.run(name, step, store, input_TF)
         self.seen.append((name, outputs))

@@ -53,6 +53,10 @@ class Constructed:
     slots: int = 1
     passes: int = 0
 
+    @property
+    def read_bytes(self) -> int:
+        return 0
+
     def run(self, name: str, step: Step, _: Any, input_TF: Tensor | None = None) -> Outputs:
         if name == "condition":
             return Outputs(hidden_RD=torch.zeros(len(step.logit_row_R), 1, dtype=torch.float64))

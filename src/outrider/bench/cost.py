@@ -41,6 +41,30 @@ class CostRow:
     floors: float
 
 
+@dataclass(frozen=True, slots=True)
+class DraftCostRow:
+    """Milliseconds of a commit and a proposal behind `context` tokens, and how many nodes were proposed.
+
+    `passes` is the time of both in passes of the target over as many rows as the proposal has, the anchor's included.
+    """
+
+    context: int
+    commit_ms: float
+    propose_ms: float
+    nodes: int
+    passes: float
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCost:
+    """A drafter's part of the table. `floor_ms` is the time of reading its weights once, 0 where it has none."""
+
+    drafter: str
+    read_gb: float
+    floor_ms: float
+    rows: tuple[DraftCostRow, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """A whole table. `file_gb` are the file's bytes that a token needs, `packed_gb` all weights as they are held."""
@@ -52,6 +76,7 @@ class Cost:
     packed_gb: float
     floor_ms: float
     rows: tuple[CostRow, ...]
+    draft: DraftCost | None = None
 
 
 @dataclass(frozen=True, slots=True)

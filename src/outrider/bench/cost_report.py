@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from outrider.bench.cost import Cost, CostRow
+from outrider.bench.cost import Cost, CostRow, DraftCost
 
 
 def table(cost: Cost) -> Table:
@@ -24,6 +24,23 @@ def table(cost: Cost) -> Table:
         words = [word for row in found for word in (f"{row.ms:.2f}", f"{row.ratio:.2f}", f"{row.floors:.2f}")]
         shown.add_row(str(n), *words)
     return shown
+
+
+def draft_table(draft: DraftCost) -> Table:
+    """A row for each context."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("context", "commit ms", "propose ms", "nodes", "target passes", "F"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for row in draft.rows:
+        floors = f"{(row.commit_ms + row.propose_ms) / draft.floor_ms:.2f}" if draft.floor_ms else "-"
+        shown.add_row(str(row.context), f"{row.commit_ms:.2f}", f"{row.propose_ms:.2f}", str(row.nodes),
+                      f"{row.passes:.2f}", floors)
+    return shown
+
+
+def draft_summary(draft: DraftCost) -> str:
+    """What a round of the drafter reads, in one line."""
+    return f"{draft.drafter}: {draft.read_gb:.3f} GB of weights as held, F = {draft.floor_ms:.2f} ms"
 
 
 def summary(cost: Cost) -> str:

@@ -30,7 +30,7 @@ class NativeNetwork:
     def __init__(self, library: Library, pool: Pool, describe: Description, weights: Weights, spec: ModelSpec,
                  positions: int) -> None:
         self._library, self._pool, self._kernels = library, pool, library.kernels()
-        self._recorder = Recorder()
+        self._recorder, self._weights = Recorder(), weights
         with torch.device("meta"):
             self._module: nn.Module = describe(self._recorder)
         self._recorder.bind(dict(self._module.named_parameters()), weights)
@@ -40,6 +40,11 @@ class NativeNetwork:
         self._recording = threading.Lock()
         self._programs: dict[str, tuple[Program, Recording]] = {}
         self._pages: weakref.WeakKeyDictionary[Store[Any], PageTable] = weakref.WeakKeyDictionary()
+
+    @property
+    def read_bytes(self) -> int:
+        matrices = (matrix.data for name, matrix in self._weights.matrices.items() if name != "embed.weight")
+        return sum(data.nbytes for data in (*matrices, *self._weights.vectors.values()))
 
     @torch.inference_mode()
     def run(self, name: str, step: Step, store: Store[LayerPages] | None, input_TF: Tensor | None = None) -> Outputs:

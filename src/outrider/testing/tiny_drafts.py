@@ -1,15 +1,16 @@
-"""Trained drafters for the toy target, with random weights: what they propose is nonsense, but well-defined."""
+"""Drafters with random weights, for the toy target or any other: what they propose is nonsense, but well-defined."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from outrider.core.draft_spec import ConvSpec, DFlashSpec, DraftSpec, Eagle3Spec, SelectorSpec, SpecBlockSpec
 from outrider.core.spec import ModelSpec
+from outrider.io.drafters.export import TrainedDraft
 from outrider.nn.dflash import DFlashNetwork
 from outrider.nn.eagle3 import Eagle3Network
 from outrider.nn.specblock import SpecBlockNetwork
@@ -17,40 +18,24 @@ from outrider.ops.reference import ReferenceOps
 from outrider.target.tiny import TINY
 
 
-@dataclass(frozen=True, slots=True)
-class TinyDraft:
-    """See `io.drafters.open.DraftCheckpoint`."""
-
-    spec: DraftSpec
-    weights: dict[str, Tensor]
-    format: str = "tiny"
-    thinking: bool | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.weights)
-
-    def dtype(self, name: str) -> torch.dtype:
-        return self.weights[name].dtype
-
-    def tensor(self, name: str, dtype: torch.dtype) -> Tensor:
-        return self.weights[name].to(dtype)
+def tiny_draft(name: str | Path, seed: int = 0, target: ModelSpec = TINY) -> TrainedDraft:
+    """A drafter by the name of its spec in `tiny_specs`."""
+    return random_draft(tiny_specs(target)[str(name)], seed)
 
 
-def tiny_draft(name: str | Path, seed: int = 0, target: ModelSpec = TINY) -> TinyDraft:
-    """A drafter by the name of its spec in `tiny_specs`, with weights drawn from `seed`; the embedding is borrowed."""
-    spec = tiny_specs(target)[str(name)]
+def random_draft(spec: DraftSpec, seed: int = 0, dtype: torch.dtype = torch.float32) -> TrainedDraft:
+    """A drafter with weights drawn from `seed`; the embedding is borrowed, as is a head over the whole vocabulary."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for key, shape in _shapes(spec).items():
         if key == "embed.weight" or (key == "head.weight" and not spec.has_reduced_vocab):
             continue
         plain = torch.randn(shape, generator=generator)
-        weights[key] = 1 + 0.1 * plain if "norm" in key else plain * shape[-1] ** -0.5
+        weights[key] = (1 + 0.1 * plain if "norm" in key else plain * shape[-1] ** -0.5).to(dtype)
     if spec.has_reduced_vocab:
         shuffled = torch.randperm(spec.stack.vocab_size, generator=generator)
         weights["draft_ids"] = shuffled[: spec.draft_vocab_size].sort().values
-    return TinyDraft(spec, weights)
+    return TrainedDraft(spec, weights)
 
 
 def tiny_specs(target: ModelSpec = TINY) -> dict[str, DraftSpec]:

@@ -27,6 +27,8 @@ class BenchCost(LoadOptions):
 
     context: str = "0,1024,4096"
     """Lengths of context in tokens, separated by commas."""
+    drafter: str = ""
+    """Also time a round of this drafter: a commit of a few tokens and a proposal."""
     json: bool = False
     """End with one JSON document on the last line."""
 
@@ -37,10 +39,13 @@ def run(argv: list[str]) -> int:
     contexts = read_contexts(options.context)
     cost = _measured(options, contexts)
 
-    from outrider.bench.cost_report import document, summary, table
+    from outrider.bench.cost_report import document, draft_summary, draft_table, summary, table
 
     show(table(cost))
     print(summary(cost))
+    if cost.draft is not None:
+        show(draft_table(cost.draft))
+        print(draft_summary(cost.draft))
     if options.json:
         print(document(cost))
     return 0
@@ -59,16 +64,20 @@ def read_contexts(words: str) -> tuple[int, ...]:
 
 def _measured(options: BenchCost, contexts: tuple[int, ...]) -> Cost:
     from outrider.bench.bandwidth import read_bandwidth
-    from outrider.bench.cost import SIZES, Cost, bytes_per_token, measure, rows
+    from outrider.bench.cost import SIZES, Cost, DraftCost, bytes_per_token, measure, rows
+    from outrider.bench.draft_cost import ROOM, draft_rows, measure_draft
     from outrider.cli.session import open_model
+    from outrider.drafting.syntax import drafter_of
     from outrider.io.checkpoint import open_checkpoint
     from outrider.io.reference import resolve
 
-    model = open_model(options, max(contexts) + max(SIZES))
+    model = open_model(options, max(contexts) + (ROOM if options.drafter else max(SIZES)))
     threads = model.target.threads
     tell("reading memory")
     before_gb_s = read_bandwidth(threads, BUFFER_BYTES)
+    drafter = drafter_of(options.drafter, model.target) if options.drafter else None
     medians = measure(model.target, contexts, tell)
+    drafted = {} if drafter is None else measure_draft(model.target, drafter, contexts, tell)
     after_gb_s = read_bandwidth(threads, BUFFER_BYTES)
     if before_gb_s is None or after_gb_s is None:
         raise ConfigError(f"measuring the memory's bandwidth needs {BUFFER_BYTES >> 20} MiB more than is free")
@@ -76,5 +85,10 @@ def _measured(options: BenchCost, contexts: tuple[int, ...]) -> Cost:
     num_bytes = bytes_per_token(open_checkpoint(resolve(options.model, fetch=True)))
     floor_ms = num_bytes / bandwidth_gb_s / 1e6
     tell("")
+    draft = None
+    if drafter is not None:
+        read_gb = drafter.read_bytes / 1e9
+        draft = DraftCost(options.drafter, read_gb, read_gb / bandwidth_gb_s * 1e3, draft_rows(drafted, medians))
     return Cost(model=model.name, threads=threads, bandwidth_gb_s=bandwidth_gb_s, file_gb=num_bytes / 1e9,
-                packed_gb=model.target.weight_bytes / 1e9, floor_ms=floor_ms, rows=rows(medians, floor_ms))
+                packed_gb=model.target.weight_bytes / 1e9, floor_ms=floor_ms, rows=rows(medians, floor_ms),
+                draft=draft)
