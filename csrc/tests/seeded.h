@@ -69,4 +69,6 @@ void attention_cases(const Kernels &kernels, Sums &sums);
 void choice_cases(const Kernels &kernels, Sums &sums);
 void retrieval_cases(Sums &sums);
 
+bool barriers_stand_where_needed();
+
 } // namespace outrider::tests

@@ -94,6 +94,7 @@ int fault(const char *what, int threads) {
 } // namespace
 
 int main() {
+    if (!tests::barriers_stand_where_needed()) return fault("barriers are missing or too many", 0);
     for (int threads : {1, 2, 3, 5}) {
         Pool pool(threads);
         if (pool.size() != threads) return fault("the pool has another size", threads);
