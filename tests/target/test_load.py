@@ -76,6 +76,7 @@ def test_reference_ops_are_there_for_whoever_asks(file: Path, options: dict[str,
     ({"ops": "native", "dtype": "float32"}, "ops native: .*leave out --device and --dtype"),
     ({"weights": "q8", "ops": "reference"}, "weights q8: only native ops round weights"),
     ({"weights": "q4", "dtype": "float32"}, "weights q4: only native ops round weights"),
+    ({"ops": "cuda"}, "ops cuda: they run on CUDA; leave out --ops"),
     ({"threads": -1}, "threads -1: expected 1 to"),
     ({"threads": (os.cpu_count() or 1) + 1}, "expected 1 to .* the cores of this machine, or 0"),
 ])

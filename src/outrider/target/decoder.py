@@ -86,9 +86,14 @@ class DecoderTarget:
         """See `interface.TargetView`."""
         if rounding:
             raise ConfigError(f"weights {rounding}: only native ops round weights")
+        return self.torch_network(describe, weights, spec, positions)
+
+    def torch_network(self, describe: Description, weights: Mapping[str, Tensor], spec: ModelSpec,
+                      positions: int) -> TorchNetwork:
+        """The same without rounding."""
         lent = {"embed.weight": self.decoder.embed.weight, "head.weight": self.decoder.head.weight}
         tensor = lender({name: value.to(self.dtype) for name, value in weights.items()}, lent)
-        return TorchNetwork(describe, tensor, spec, positions, self.device)
+        return TorchNetwork(describe, tensor, spec, positions, self.device, self.decoder.ops)
 
     @torch.inference_mode()
     def embed(self, token_T: Tensor) -> Tensor:

@@ -15,16 +15,18 @@ from outrider.io.checkpoint import open_checkpoint
 from outrider.io.model_tokenizer import open_tokenizer
 from outrider.io.reference import resolve
 from outrider.io.tokenizer import Tokenizer
+from outrider.ops.cuda.available import cuda_ops, missing
 from outrider.ops.native.library import MISSING, Library
 from outrider.ops.native.library import load as native_library
 from outrider.ops.native.threads import available_threads
+from outrider.target.cuda import CudaTarget, rounded
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.interface import Target
 from outrider.target.native import NativeTarget
 from outrider.target.weights import EXACT, check_rounding, load_weights, obstacle
 
 MAX_CONTEXT = 32_768  # unless more is asked for
-_OPS = ("native", "reference", "hf")
+_OPS = ("native", "reference", "cuda", "hf")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -42,9 +44,10 @@ def load_model(reference: str | Path, *, dtype: str = "", device: str = "", cont
     """Loads a model by path, catalogue name or hub id, fetching it first where it is not here.
 
     `device` is CUDA where there is one. `ops` is `native` on the CPU, as far as kernels were built and fit the model,
-    and `reference` otherwise, which computes in `dtype` (float32 on the CPU and bfloat16 on CUDA unless given);
-    `hf` runs a safetensors directory of any family through the library transformers, in the same `dtype`.
-    `weights` and `threads` are for native ops: q8 or q4 rounds the matrices, 0 threads are all that are available.
+    `cuda` on CUDA where Triton is installed, and `reference` otherwise; these two compute in `dtype` (float32 on the
+    CPU and bfloat16 on CUDA unless given); `hf` runs a safetensors directory of any family through the library
+    transformers, in the same `dtype`. `weights` is for native and cuda ops: q8 or q4 rounds the matrices. `threads` is
+    for native ones: 0 are all that are available.
     Raises: OutriderError for whatever stands in the way, in one line.
     """
     _check(ops, dtype, weights, threads)
@@ -58,8 +61,13 @@ def load_model(reference: str | Path, *, dtype: str = "", device: str = "", cont
     tokenizer = open_tokenizer(path)
     positions = context_size(checkpoint.spec.max_positions, context)
     if library is None:
-        decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _dtype(dtype, place), place)
-        return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
+        kernels = None if ops == "reference" else cuda_ops(place)
+        decoder = load_decoder(checkpoint.spec, checkpoint.tensor, _dtype(dtype, place), place, kernels)
+        if kernels is None:
+            return LoadedModel(name, DecoderTarget(decoder, positions, tokenizer.fingerprint()), tokenizer)
+        if weights not in ("", EXACT):
+            rounded(decoder.parameters(), kernels, weights)
+        return LoadedModel(name, CudaTarget(decoder, kernels, positions, tokenizer.fingerprint()), tokenizer)
     threads = threads or available_threads()
     packed = load_weights(checkpoint, library, weights or EXACT, threads)
     target = NativeTarget(library, checkpoint.spec, packed, positions, threads, tokenizer.fingerprint())
@@ -100,19 +108,30 @@ def _library(ops: str, device: torch.device, dtype: str, spec: ModelSpec, weight
     """The kernels, where the model is to run on them. What is not asked for but missing is a warning."""
     if ops == "native" and (device.type != "cpu" or dtype):
         raise ConfigError("ops native: they run on the CPU, in the file's precision; leave out --device and --dtype")
-    rounded = weights not in ("", EXACT)
+    rounds = weights not in ("", EXACT)
+    if ops == "cuda" or (ops == "" and device.type == "cuda"):
+        _check_cuda(ops, device, weights if rounds else "")
+        return None
     if ops == "reference" or device.type != "cpu" or dtype:
-        if rounded:
-            raise ConfigError(f"weights {weights}: only native ops round weights, on the CPU; "
+        if rounds:
+            raise ConfigError(f"weights {weights}: only native ops round weights, on the CPU, and cuda ops, on CUDA; "
                               "leave out --weights, or --ops, --dtype and --device")
         return None
     library = native_library()
     reason = MISSING if library is None else obstacle(spec)
-    if reason and (ops == "native" or rounded):
-        raise ConfigError(f"{f'weights {weights}' if rounded else 'ops native'}: {reason}")
+    if reason and (ops == "native" or rounds):
+        raise ConfigError(f"{f'weights {weights}' if rounds else 'ops native'}: {reason}")
     if reason:
         logging.getLogger(__name__).warning("%s", reason if library is None else f"on reference ops: {reason}")
     return None if reason else library
+
+
+def _check_cuda(ops: str, device: torch.device, rounding: str) -> None:
+    """Raises: ConfigError where the CUDA kernels are asked for by name, or needed to round, and cannot run."""
+    if device.type != "cuda":
+        raise ConfigError("ops cuda: they run on CUDA; leave out --ops, or use a machine with a GPU")
+    if (ops or rounding) and (reason := missing()):
+        raise ConfigError(f"{'ops cuda' if ops else f'weights {rounding}'}: {reason}")
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:

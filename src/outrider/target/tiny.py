@@ -7,7 +7,9 @@ from torch import Tensor
 
 from outrider.core.spec import ModelSpec
 from outrider.nn.decoder import Decoder
+from outrider.ops.cuda.available import cuda_ops
 from outrider.ops.reference import ReferenceOps
+from outrider.target.cuda import CudaTarget
 from outrider.target.decoder import DecoderTarget, load_decoder
 
 TINY = ModelSpec(
@@ -17,8 +19,11 @@ TINY = ModelSpec(
 
 
 def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
-                dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> DecoderTarget:
-    """A target with weights drawn from `seed`; a larger `spread` makes its distributions more peaked."""
+                dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", ops: str = "") -> DecoderTarget:
+    """A target with weights drawn from `seed`; a larger `spread` makes its distributions more peaked.
+
+    On a CUDA device it runs over the kernels, unless there is no Triton or `ops` is reference.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def draw(name: str, dtype: torch.dtype) -> Tensor:
@@ -28,9 +33,12 @@ def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
         scale = spread if name in ("embed.weight", "head.weight") else spread * shape[-1] ** -0.5
         return (torch.randn(shape, generator=generator) * scale).to(dtype)
 
-    shapes = shapes_of(spec)
-    decoder = load_decoder(spec, draw, dtype, torch.device(device))
-    return DecoderTarget(decoder, spec.max_positions, fingerprint=f"tiny-{spec.vocab_size}")
+    shapes, fingerprint = shapes_of(spec), f"tiny-{spec.vocab_size}"
+    kernels = cuda_ops(torch.device(device)) if ops == "" else None
+    decoder = load_decoder(spec, draw, dtype, torch.device(device), kernels)
+    if kernels is None:
+        return DecoderTarget(decoder, spec.max_positions, fingerprint)
+    return CudaTarget(decoder, kernels, spec.max_positions, fingerprint)
 
 
 def shapes_of(spec: ModelSpec) -> dict[str, tuple[int, ...]]:

@@ -12,6 +12,7 @@ from outrider.core.noise import NoiseKey, uniform
 from outrider.core.sampling import Sampling
 
 cuda = pytest.importorskip("outrider.ops.cuda.choose", reason="no Triton: `pip install triton` runs these anywhere")
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # products that wrap by design
 RowNoise, best_tokens, bits = cuda.RowNoise, cuda.best_tokens, cuda.bits
 
 

@@ -54,7 +54,7 @@ def test_bits_are_ancestors(seed: int, count: int) -> None:
 
 def test_few_rows_share_a_long_context_among_programs() -> None:
     busy, idle = replace(HEADS, processors=1), replace(HEADS, processors=100)
-    for length, splits in ((10, 1), (CHUNK, 2), (5 * CHUNK, 6), (100 * CHUNK, None)):
+    for length, splits in ((10, 1), (CHUNK, 2), (5 * CHUNK, 8), (100 * CHUNK, None)):
         spans = stepped([Story(length, chain(1))], CPU).spans
         tiling = host_plan(spans, idle).tiling
         assert host_plan(spans, busy).tiling.splits == 1

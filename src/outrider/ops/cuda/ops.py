@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 import triton
+import triton.language as tl
 from torch import Tensor
 
 from outrider.core.spec import Activation
@@ -17,7 +17,8 @@ from outrider.ops.cuda.plan import TILE_FIELDS, Heads, Plan, Planner
 from outrider.ops.interface import AttentionShape, Pass
 from outrider.ops.reference import ReferenceOps
 
-_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_WIDE = {torch.float64: tl.float64, torch.float32: tl.float32, torch.float16: tl.float32, torch.bfloat16: tl.float32}
+MAX_HEAD_SIZE = 256
 _HEAD_BLOCK = 4  # heads that one program rotates
 _GATE_BLOCK = 1024
 
@@ -31,7 +32,7 @@ class _Packed:
 
 
 class CudaOps(ReferenceOps):
-    """See `interface.Ops`. float64 and odd heads go the way of the reference; so does what has no kernel here."""
+    """See `interface.Ops`. Heads that are odd or very large go the way of the reference; so does what has no kernel."""
 
     def __init__(self, device: torch.device, processors: int = 0) -> None:
         """`processors`: how many programs of attention make a device busy; 0 asks the device."""
@@ -40,13 +41,17 @@ class CudaOps(ReferenceOps):
         self._packed: dict[int, _Packed] = {}
 
     def round(self, parameter: Tensor, bits: int) -> None:
-        """Packs a matrix; the parameter keeps its identity, device and dtype, and gives its memory back."""
+        """Packs a matrix. The parameter keeps identity, shape and dtype, but no memory: it reads as no numbers."""
         self._packed[id(parameter)] = _Packed(parameter, pack(parameter.data, bits))
-        parameter.data = parameter.data.new_empty(0, parameter.shape[1])
+        parameter.data = parameter.data.new_full((1, 1), torch.nan).expand(parameter.shape)
 
     @property
     def packed_bytes(self) -> int:
         return sum(one.weight.num_bytes for one in self._packed.values())
+
+    def fits(self, dtype: torch.dtype, head_size: int) -> bool:
+        """Whether attention over such heads has a kernel; what has none goes the way of the reference."""
+        return dtype in _WIDE and head_size % 2 == 0 and head_size <= MAX_HEAD_SIZE
 
     def packed(self, weight: Tensor) -> PackedWeight | None:
         """What a parameter was packed to, if it was."""
@@ -61,18 +66,17 @@ class CudaOps(ReferenceOps):
 
     def linear(self, x_TD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         packed = self.packed(weight)
-        return F.linear(x_TD, weight, bias) if packed is None else packed_linear(x_TD, packed, bias)
+        return super().linear(x_TD, weight, bias) if packed is None else packed_linear(x_TD, packed, bias)
 
     def norm(self, x_TD: Tensor, weight: Tensor, eps: float) -> Tensor:
-        if x_TD.dtype not in _DTYPES:
-            return super().norm(x_TD, weight, eps)
         x_TD, size = x_TD.contiguous(), len(weight)
         out_TD, block = torch.empty_like(x_TD), triton.next_power_of_2(size)
-        rows.norm_kernel[(x_TD.numel() // size,)](x_TD, weight, out_TD, eps, size, block, num_warps=_warps(block))
+        rows.norm_kernel[(x_TD.numel() // size,)](x_TD, weight, out_TD, eps, size, block, _WIDE[x_TD.dtype],
+                                                       num_warps=_warps(block))
         return out_TD
 
     def attention(self, q_TD: Tensor, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> Tensor:
-        if not _fits(q_TD, shape):
+        if not self.fits(q_TD.dtype, shape.head_size):
             return super().attention(q_TD, k_TD, v_TD, run, shape)
         size, cache = shape.head_size, run.caches[shape.layer]
         turned_TD = torch.empty(q_TD.shape, dtype=q_TD.dtype, device=q_TD.device)
@@ -82,18 +86,16 @@ class CudaOps(ReferenceOps):
         return _attend(turned_TD, cache, self._planner.plan(run.step, heads), heads, run.step.position_T, shape)
 
     def remember(self, k_TD: Tensor, v_TD: Tensor, run: Pass, shape: AttentionShape) -> None:
-        if _fits(k_TD, shape):
+        if self.fits(k_TD.dtype, shape.head_size):
             _rotate(None, k_TD, v_TD, k_TD, run, shape)
         else:
             super().remember(k_TD, v_TD, run, shape)
 
     def gate(self, gate_TI: Tensor, up_TI: Tensor, activation: Activation) -> Tensor:
-        if gate_TI.dtype not in _DTYPES:
-            return super().gate(gate_TI, up_TI, activation)
         gate_TI, up_TI = gate_TI.contiguous(), up_TI.contiguous()
         out_TI, count = torch.empty_like(gate_TI), gate_TI.numel()
         grid = (triton.cdiv(count, _GATE_BLOCK),)
-        rows.gate_kernel[grid](gate_TI, up_TI, out_TI, count, activation == "silu", _GATE_BLOCK)
+        rows.gate_kernel[grid](gate_TI, up_TI, out_TI, count, activation == "silu", _GATE_BLOCK, _WIDE[gate_TI.dtype])
         return out_TI
 
 
@@ -111,10 +113,6 @@ def packed_linear(x_TD: Tensor, weight: PackedWeight, bias: Tensor | None) -> Te
     return out_TN
 
 
-def _fits(x_TD: Tensor, shape: AttentionShape) -> bool:
-    return x_TD.dtype in _DTYPES and shape.head_size % 2 == 0 and shape.head_size <= 256
-
-
 def _rotate(q_TD: Tensor | None, k_TD: Tensor, v_TD: Tensor, turned_TD: Tensor, run: Pass,
             shape: AttentionShape) -> None:
     """Queries, if any, into `turned_TD`; keys and values into the cache."""
@@ -126,7 +124,8 @@ def _rotate(q_TD: Tensor | None, k_TD: Tensor, v_TD: Tensor, turned_TD: Tensor, 
         rows.rotate_kernel[grid](
             k_TD if q_TD is None else q_TD.contiguous(), k_TD.contiguous(), v_TD.contiguous(), turned_TD,
             cache.key_SGK, cache.value_SGK, table.cos_PK, table.sin_PK, step.position_T, step.slot_T,
-            heads, groups, size, _HEAD_BLOCK, triton.next_power_of_2(size // 2), num_warps=2)
+            heads, groups, size, _HEAD_BLOCK, triton.next_power_of_2(size // 2), _WIDE[k_TD.dtype],
+            num_warps=2)
 
 
 def _attend(turned_TD: Tensor, cache: LayerCache, plan: Plan, heads: Heads, position_T: Tensor,
@@ -135,16 +134,16 @@ def _attend(turned_TD: Tensor, cache: LayerCache, plan: Plan, heads: Heads, posi
     tiling, size = plan.tiling, shape.head_size
     out_TD, num_heads = torch.empty_like(turned_TD), turned_TD.numel() // size
     many = num_heads * tiling.splits if tiling.splits > 1 else 0
-    part = torch.empty(many * size, dtype=torch.float32, device=out_TD.device)
-    stat = torch.empty(many * 2, dtype=torch.float32, device=out_TD.device)
+    wide = torch.promote_types(out_TD.dtype, torch.float32)
+    part, stat = (torch.empty(many * width, dtype=wide, device=out_TD.device) for width in (size, 2))
     block_k = max(16, triton.next_power_of_2(size))
     grid = (tiling.tiles, heads.groups, tiling.splits)
     if tiling.tiles:
         attention.attend_kernel[grid](
             turned_TD, cache.key_SGK, cache.value_SGK, out_TD, part, stat, plan.slot_S, plan.tile_NF, plan.place_A,
-            plan.seen_TW, position_T, shape.scale, shape.softcap or 0.0, shape.window, tiling.chunk, tiling.words,
+            plan.seen_TW, position_T, shape.window, tiling.chunk, tiling.words,
             heads.groups, heads.rep, size, TILE_FIELDS, tiling.block, entry_block(out_TD.dtype, block_k), block_k,
-            tiling.splits, shape.softcap is not None, shape.both_ways, num_stages=2)
+            tiling.splits, shape.both_ways, _WIDE[out_TD.dtype], shape.scale, shape.softcap or 0.0, num_stages=2)
     if tiling.splits > 1:
         attention.join_kernel[(num_heads,)](part, stat, out_TD, size, block_k, tiling.splits,
                                             triton.next_power_of_2(tiling.splits))

@@ -68,7 +68,7 @@ class Tiling:
 
     def padded(self) -> Tiling:
         """The bucket that this one fits in."""
-        return replace(self, tiles=_power(self.tiles), splits=_power(self.splits), words=_power(self.words),
+        return replace(self, tiles=_power(self.tiles), words=_power(self.words),
                        slots=max(1024, _power(self.slots)), places=max(32, _power(self.places)))
 
 
@@ -170,8 +170,8 @@ def host_plan(spans: Sequence[Span], heads: Heads) -> HostPlan:
         slot_begin, place_begin = slot_begin + len(span.slot_L), place_begin + len(span.parent_A)
     longest = max((len(span.slot_L) for span in spans), default=0)
     chunk = _chunk(longest, len(tile_NF) * heads.groups, heads.processors)
-    splits = -(-longest // chunk) if chunk < _WHOLE else 1
-    tiling = Tiling(block, len(tile_NF), max(1, splits), chunk, words, slot_begin, place_begin)
+    splits = _power(-(-longest // chunk)) if chunk < _WHOLE else 1  # a power: each number is another kernel
+    tiling = Tiling(block, len(tile_NF), splits, chunk, words, slot_begin, place_begin)
     places = [place for span in spans for place in span.position_A]
     return HostPlan(tiling, np.array(tile_NF, np.int32).reshape(-1, TILE_FIELDS), np.array(places, np.int32),
                     _seen(spans, trees, words), tuple(span.slot_L for span in spans))

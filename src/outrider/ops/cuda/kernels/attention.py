@@ -5,7 +5,7 @@
     split 0, 1, 2 …         ├─ chunk ─┤├─ chunk ─┤├─ …      few rows: chunks in parallel, joined by `join_kernel`
 
 One program: a tile of rows of one sequence times the query heads of one key head. Its rows are `row * REP + head`.
-Softmax is taken online in float32.
+Softmax is taken online in WIDE: float32, or float64 where the queries are.
 
 Source: Dao et al., "FlashAttention" (arXiv 2205.14135); splits over positions after FlashDecoding.
 """
@@ -20,9 +20,10 @@ import triton.language as tl
 def attend_kernel(
     q_THK: tl.tensor, key_SGK: tl.tensor, value_SGK: tl.tensor, out_THK: tl.tensor, part: tl.tensor, stat: tl.tensor,
     slot_S: tl.tensor, tile_NF: tl.tensor, place_A: tl.tensor, seen_TW: tl.tensor, position_T: tl.tensor,
-    scale: float, cap: float, window: int, chunk: int, words: int,
+    window: int, chunk: int, words: int,
     GROUPS: tl.constexpr, REP: tl.constexpr, SIZE: tl.constexpr, FIELDS: tl.constexpr, BLOCK_M: tl.constexpr,
-    BLOCK_L: tl.constexpr, BLOCK_K: tl.constexpr, SPLITS: tl.constexpr, CAPPED: tl.constexpr, BOTH_WAYS: tl.constexpr,
+    BLOCK_L: tl.constexpr, BLOCK_K: tl.constexpr, SPLITS: tl.constexpr, BOTH_WAYS: tl.constexpr,
+    WIDE: tl.constexpr, SCALE: tl.constexpr, CAP: tl.constexpr,
 ) -> None:
     """Grid: tiles, key heads, splits. `tile_NF` is `plan.Plan.tile_NF`; `part` and `stat` are for several splits."""
     tile = tile_NF + tl.program_id(0) * FIELDS
@@ -36,9 +37,9 @@ def attend_kernel(
         inside_MK = live_M[:, None] & (k < SIZE)[None, :]
         q_MK = tl.load(q_THK + head_M[:, None] * SIZE + k[None, :], mask=inside_MK, other=0.0)
         at_M = tl.load(position_T + row + lane_M, mask=live_M, other=0).to(tl.int32)
-        top_M = tl.full((BLOCK_M,), float("-inf"), tl.float32)
-        sum_M = tl.zeros((BLOCK_M,), tl.float32)
-        acc_MK = tl.zeros((BLOCK_M, BLOCK_K), tl.float32)
+        top_M = tl.full((BLOCK_M,), float("-inf"), WIDE)
+        sum_M = tl.zeros((BLOCK_M,), WIDE)
+        acc_MK = tl.zeros((BLOCK_M, BLOCK_K), WIDE)
         nearest = tl.min(tl.where(live_M, at_M, 0x7FFFFFFF))
         for appended in tl.static_range(2):
             begin, end = _bounds(tile, nearest, split, window, chunk, BLOCK_L, BOTH_WAYS, appended)
@@ -47,7 +48,7 @@ def attend_kernel(
                                  appended)
                 top_M, sum_M, acc_MK = _fold(
                     q_MK, key_SGK, value_SGK, slot_S + tl.load(tile + 7), entry, end, tl.load(tile + 4), ok_ML, group,
-                    top_M, sum_M, acc_MK, scale, cap, GROUPS, SIZE, BLOCK_L, BLOCK_K, CAPPED)
+                    top_M, sum_M, acc_MK, GROUPS, SIZE, BLOCK_L, BLOCK_K, WIDE, SCALE, CAP)
         _store(out_THK, part, stat, head_M, live_M, inside_MK, k, top_M, sum_M, acc_MK, split, SIZE, SPLITS)
 
 
@@ -96,8 +97,8 @@ def _visible(tile: tl.tensor, entry: tl.tensor, end: tl.tensor, at_M: tl.tensor,
 @triton.jit
 def _fold(q_MK: tl.tensor, key_SGK: tl.tensor, value_SGK: tl.tensor, slot_L: tl.tensor, entry: tl.tensor,
           end: tl.tensor, first: tl.tensor, ok_ML: tl.tensor, group: tl.tensor, top_M: tl.tensor, sum_M: tl.tensor,
-          acc_MK: tl.tensor, scale: float, cap: float, GROUPS: tl.constexpr, SIZE: tl.constexpr,
-          BLOCK_L: tl.constexpr, BLOCK_K: tl.constexpr, CAPPED: tl.constexpr) -> tl.tuple:
+          acc_MK: tl.tensor, GROUPS: tl.constexpr, SIZE: tl.constexpr, BLOCK_L: tl.constexpr, BLOCK_K: tl.constexpr,
+          WIDE: tl.constexpr, SCALE: tl.constexpr, CAP: tl.constexpr) -> tl.tuple:
     """One block of entries into the running softmax."""
     entry_L, k = entry + tl.arange(0, BLOCK_L), tl.arange(0, BLOCK_K)
     there_L = (entry_L < end) & (entry_L >= first)
@@ -105,16 +106,16 @@ def _fold(q_MK: tl.tensor, key_SGK: tl.tensor, value_SGK: tl.tensor, slot_L: tl.
     offset_LK = (slot * GROUPS + group)[:, None] * SIZE + k[None, :]
     inside_LK = there_L[:, None] & (k < SIZE)[None, :]
     key_LK = tl.load(key_SGK + offset_LK, mask=inside_LK, other=0.0)
-    score_ML = tl.dot(q_MK, tl.trans(key_LK), input_precision="ieee") * scale
-    if CAPPED:
-        score_ML = cap * (2.0 * tl.sigmoid(2.0 * score_ML / cap) - 1.0)
+    score_ML = tl.dot(q_MK, tl.trans(key_LK), input_precision="ieee", out_dtype=WIDE) * SCALE
+    if CAP > 0:  # tanh(u) = 2 sigmoid(2 u) - 1
+        score_ML = (2.0 * tl.sigmoid(score_ML * (2.0 / CAP)) - 1.0) * CAP
     score_ML = tl.where(ok_ML, score_ML, float("-inf"))
     new_M = tl.maximum(top_M, tl.max(score_ML, 1))
     base_M = tl.where(new_M == float("-inf"), 0.0, new_M)  # rows that have seen nothing so far
     weight_ML = tl.exp(score_ML - base_M[:, None])
     decay_M = tl.exp(top_M - base_M)
     value_LK = tl.load(value_SGK + offset_LK, mask=inside_LK, other=0.0)
-    mixed_MK = tl.dot(weight_ML.to(value_LK.dtype), value_LK, input_precision="ieee")
+    mixed_MK = tl.dot(weight_ML.to(value_LK.dtype), value_LK, input_precision="ieee", out_dtype=WIDE)
     return new_M, sum_M * decay_M + tl.sum(weight_ML, 1), acc_MK * decay_M[:, None] + mixed_MK
 
 
