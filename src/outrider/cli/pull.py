@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -11,6 +11,7 @@ import tyro
 from outrider.cli.flags import parse
 from outrider.errors import ConfigError
 from outrider.io.checksum import verify
+from outrider.io.drafters.catalogue import PublishedDrafter, load_drafters
 from outrider.io.progress import ProgressBar
 from outrider.io.reference import EntryReference, HubReference, Library, locate, parse_reference
 from outrider.io.reference import pull as fetch
@@ -24,15 +25,20 @@ class Pull:
 
     models: tyro.conf.Positional[tuple[str, ...]]
     """Catalogue names (see `outrider models`), owner/repo or owner/repo:QUANT."""
+    with_drafter: bool = False
+    """Pull the published drafter of each model, too."""
     json: bool = False
     """Print one JSON document instead of lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
+    """`drafter`: what was published about it, where it is one."""
+
     model: str
     path: Path
     was_here: bool
+    drafter: PublishedDrafter | None = None
 
 
 def run(argv: list[str]) -> int:
@@ -40,15 +46,30 @@ def run(argv: list[str]) -> int:
     if not options.models:
         raise ConfigError("no model given; try 'outrider pull smollm2-135m-instruct' or see 'outrider models'")
     library = Library.of_user()
+    drafters = {model: drafter_for(model, library) for model in options.models} if options.with_drafter else {}
     done = []
     for model in options.models:
         done.append(_pull(model, library))
-        if not options.json:
-            print(_line(done[-1]), flush=True)
+        _tell(done[-1], options.json)
+        if model in drafters:
+            done.append(replace(_pull(drafters[model].repo, library), drafter=drafters[model]))
+            _tell(done[-1], options.json)
     if options.json:
         rows = [{"model": item.model, "path": str(item.path), "was_here": item.was_here} for item in done]
         print(json.dumps({"pulled": rows}))
     return 0
+
+
+def drafter_for(model: str, library: Library) -> PublishedDrafter:
+    """The first published drafter for what `model` names. Raises: ConfigError where none is known."""
+    reference, catalogue = parse_reference(model, library.catalogue), load_drafters()
+    repo = reference.entry.repo if isinstance(reference, EntryReference) else ""
+    repo = reference.repo if isinstance(reference, HubReference) else repo
+    found = catalogue.for_target(repo)
+    if not found:
+        known = ", ".join(catalogue.targets[:6])
+        raise ConfigError(f"no published drafter is known for '{model}'; known are those of {known} and others")
+    return found[0]
 
 
 def _pull(model: str, library: Library) -> Pulled:
@@ -64,5 +85,12 @@ def _pull(model: str, library: Library) -> Pulled:
         return Pulled(model, fetch(reference, library, bar), was_here=False)
 
 
-def _line(item: Pulled) -> str:
-    return f"{item.model} is here{' already' if item.was_here else ''}: {item.path}"
+def _tell(item: Pulled, as_json: bool) -> None:
+    if as_json:
+        return
+    print(f"{item.model} is here{' already' if item.was_here else ''}: {item.path}", flush=True)
+    if item.drafter is not None:
+        modes = {True: ", trained with thinking", False: ", trained without thinking", None: ""}
+        licence = f"licence {item.drafter.licence or 'see its page'}{modes[item.drafter.thinking]}"
+        name = "dflash" if item.drafter.method == "dspark" else item.drafter.method
+        print(f"  drafts for {item.drafter.target} ({licence}): --drafter {name}:checkpoint={item.path}", flush=True)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from outrider.core.draft_spec import DraftSpec
-from outrider.errors import CheckpointError, UnknownReferenceError
+from outrider.errors import CheckpointError
 from outrider.io.drafters.deepspec import is_deepspec, read_deepspec
 from outrider.io.drafters.eagle import is_eagle3, read_eagle3
 from outrider.io.drafters.gguf import read_gguf
@@ -28,6 +28,7 @@ from outrider.io.fields import Fields
 from outrider.io.gguf_header import read_header
 from outrider.io.local_stores import has_safetensors
 from outrider.io.packed import PackedTensor
+from outrider.io.reference import resolve
 from outrider.io.safetensors_dir import read_json
 
 _SIDECARS = ("mask_embedding.pt", "mask_embedding.safetensors")
@@ -78,17 +79,17 @@ class DraftCheckpoint:
 
 
 def open_drafter(path: Path, *, num_target_layers: int = 0, allow_pickle: bool = False) -> DraftCheckpoint:
-    """A directory with config.json, or a GGUF file.
+    """A directory with config.json, a GGUF file, or the hub id of one that has been pulled.
 
     `num_target_layers` is needed where the file leaves the choice of taps to a rule; 0: not known. `allow_pickle` lets
     `pytorch_model.bin` be read, weights only.
 
     Raises: UnknownReferenceError where nothing is there; CheckpointError where it cannot be used.
     """
+    if not path.exists():
+        path = resolve(path.as_posix())
     if path.is_dir():
         return _open_directory(path, num_target_layers, allow_pickle)
-    if not path.exists():
-        raise UnknownReferenceError(f"no such file or directory: {path}")
     header = read_header(path)
     store = GgufStore(header)
     return _checkpoint(path, "gguf", read_gguf(header, store), store, None)
