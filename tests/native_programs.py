@@ -14,7 +14,7 @@ from outrider.ops.native.matrix import Kind, MatrixFunctions, float_rows
 from outrider.ops.native.program import Buffers, PageTable, Pool, Program
 from outrider.ops.native.recorder import Outside, Recorder, Recording, Weights
 
-VOCAB, HEAD_SIZE, POSITIONS = 50, 16, 64
+VOCAB, HEAD_SIZE, POSITIONS = 50, 16, 320
 WIDTHS = (32, 64, 160)
 KINDS = (Kind.FLOAT, Kind.BYTE_HALF, Kind.NIBBLE_TWO_LEVEL)
 EPS = 1e-6

@@ -47,9 +47,14 @@ void Program::check() const {
     }
 }
 
+// What a long prompt took is given back after many short passes: 512 rows of a model of 1.5 billion take 90 MB.
 void Program::reserve(int rows) {
-    if (rows <= reserved_rows_) return;
-    const int wanted = std::max(rows, std::min(2 * reserved_rows_, 512));
+    constexpr int ALWAYS_KEPT = 64, PATIENCE = 64; // rows, passes
+    short_passes_ = reserved_rows_ > ALWAYS_KEPT && rows <= reserved_rows_ / 4 ? short_passes_ + 1 : 0;
+    const bool too_large = short_passes_ > PATIENCE;
+    if (rows <= reserved_rows_ && !too_large) return;
+    const int wanted = std::max(rows, too_large ? ALWAYS_KEPT : std::min(2 * reserved_rows_, 512));
+    short_passes_ = 0;
     reserved_rows_ = 0; // nothing is there until all is there, should memory run out on the way
     for (auto &slot : slots_) slot.reset();
     for (size_t slot = 0; slot < slots_.size(); ++slot)

@@ -71,7 +71,7 @@ class Program {
     std::vector<int64_t> slot_bytes_; // a row
     std::vector<std::unique_ptr<uint8_t[]>> slots_;
     std::unique_ptr<std::atomic<int32_t>[]> next_; // the next piece of each instruction that is shared piece by piece
-    int reserved_rows_ = 0;
+    int reserved_rows_ = 0, short_passes_ = 0;
     std::mutex busy_;
 };
 

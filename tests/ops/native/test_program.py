@@ -49,6 +49,16 @@ def test_a_growing_and_shrinking_number_of_rows_does_not_show(pools: dict[int, P
         assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
 
 
+def test_room_given_back_after_many_short_passes_does_not_show(pools: dict[int, Pool]) -> None:
+    kernels = library().kernels()
+    used = Bench(5, 30)
+    for rows, times in ((300, 1), (3, 70), (64, 1), (299, 1), (65, 70), (2, 70), (300, 2)):
+        wanted = Bench(5, 30).outputs(pools[1], rows, 2, kernels)
+        for _ in range(times):
+            found = used.outputs(pools[2], rows, 2, kernels)
+            assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
+
+
 def test_pools_come_and_go() -> None:
     bench, kernels = Bench(2, 20), library().kernels()
     wanted = bench.outputs(Pool(library(), 1), 5, 2, kernels)
