@@ -31,8 +31,9 @@ def compare(step: Step, geometry: Geometry, shape: AttentionShape, *, processors
     assert torch.equal(found.value_SGK.nan_to_num(), expected.value_SGK.nan_to_num())
 
 
-def shaped(geometry: Geometry, window: int = 0, softcap: float | None = None, *, local: bool = False) -> AttentionShape:
-    return AttentionShape(0, geometry.size, geometry.size**-0.5, local, window, softcap)
+def shaped(geometry: Geometry, window: int = 0, softcap: float | None = None, *, local: bool = False,
+           both_ways: bool = False) -> AttentionShape:
+    return AttentionShape(0, geometry.size, geometry.size**-0.5, local, window, softcap, both_ways)
 
 
 @pytest.mark.parametrize("geometry", [Geometry(4, 2, 8), Geometry(7, 1, 24), Geometry(3, 3, 32)], ids=str)
@@ -49,6 +50,17 @@ def test_windows(window: int, processors: int, device: torch.device) -> None:
     geometry = Geometry(4, 2, 16)
     stories = [Story(290, TREE, done=2), Story(0, chain(9)), Story(40, chain(5))]
     compare(stepped(stories, device), geometry, shaped(geometry, window, local=True), processors=processors)
+
+
+@pytest.mark.parametrize("window", [0, 5, 24])
+@pytest.mark.parametrize("processors", [1, BUSY])
+def test_blocks_that_look_both_ways(window: int, processors: int, device: torch.device) -> None:
+    """And committed entries that are not seen, in the middle of a page and at its end."""
+    geometry = Geometry(4, 2, 16)
+    stories = [Story(20, chain(16), first=9), Story(300, chain(7), first=32), Story(0, chain(9)), Story(3, chain(1))]
+    step = stepped(stories, device)
+    compare(step, geometry, shaped(geometry, window, both_ways=True), processors=processors)
+    compare(step, geometry, shaped(geometry, window), processors=processors)
 
 
 def test_softcap_and_half_precision(device: torch.device) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from torch import nn
 from cuda_steps import Geometry, Story, attended, chain, stepped
 from outrider.core.step import Step
 from outrider.ops.cuda.packed import GROUP, pack, packs
-from outrider.ops.interface import AttentionShape, Pass
+from outrider.ops.interface import AttentionShape, Pass, RopeTable, RopeTables
 from outrider.ops.reference import ReferenceOps
 
 cuda = pytest.importorskip("outrider.ops.cuda.ops", reason="no Triton: `pip install triton` runs these anywhere")
@@ -71,6 +73,22 @@ def test_remembered_rows_are_those_that_attention_caches(device: torch.device) -
             for ops in (cuda.CudaOps, Remembering)]
     assert torch.equal(runs[0].key_SGK.nan_to_num(), runs[1].key_SGK.nan_to_num())
     assert torch.equal(runs[0].value_SGK.nan_to_num(), runs[1].value_SGK.nan_to_num())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("taps", "group", "side"), [(4, 1, 0), (3, 16, 1), (1, 4, 0)])
+def test_convolutions_along_blocks(taps: int, group: int, side: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Two blocks, one row that is alone, and rows whose predecessor is not the row before."""
+    size, previous_T = 560, torch.tensor([-1, 0, 1, 2, 3, -1, -1, 6, 6, 8], device=device)
+    step = stepped([Story(0, chain(len(previous_T)))], device)
+    run = Pass(replace(step, previous_T=previous_T), (), RopeTables(*[RopeTable(*[torch.zeros(1, 1)] * 2)] * 2))
+    x_TD, kernel_TE, base_2KD = (drawn(*shape, dtype=dtype, device=device) for shape in (
+        (10, size), (10, 2 * taps * size // group), (2, taps, size)))
+    found, expected = (ops.convolve(x_TD, kernel_TE, base_2KD, run, side)
+                       for ops in (cuda.CudaOps(device), ReferenceOps()))
+    tolerance = TOLERANCE[dtype] * 4
+    assert torch.allclose(found, expected, rtol=tolerance, atol=tolerance)
+    assert torch.equal(cuda.CudaOps(device).previous(x_TD, run), ReferenceOps().previous(x_TD, run))
 
 
 @pytest.mark.parametrize("bits", [4, 8])

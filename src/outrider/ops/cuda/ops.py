@@ -21,6 +21,7 @@ _WIDE = {torch.float64: tl.float64, torch.float32: tl.float32, torch.float16: tl
 MAX_HEAD_SIZE = 256
 _HEAD_BLOCK = 4  # heads that one program rotates
 _GATE_BLOCK = 1024
+_CONVOLVE_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,16 @@ class CudaOps(ReferenceOps):
         grid = (triton.cdiv(count, _GATE_BLOCK),)
         rows.gate_kernel[grid](gate_TI, up_TI, out_TI, count, activation == "silu", _GATE_BLOCK, _WIDE[gate_TI.dtype])
         return out_TI
+
+    def convolve(self, x_TD: Tensor, kernel_TE: Tensor, base_2KD: Tensor, run: Pass, side: int) -> Tensor:
+        x_TD, kernel_TE, base_2KD = x_TD.contiguous(), kernel_TE.contiguous(), base_2KD.contiguous()
+        out_TD, (count, size), taps = torch.empty_like(x_TD), x_TD.shape, base_2KD.shape[1]
+        group = 2 * taps * size // kernel_TE.shape[1]
+        if count:
+            rows.convolve_kernel[(count, triton.cdiv(size, _CONVOLVE_BLOCK))](
+                x_TD, kernel_TE, base_2KD, run.step.previous_T, out_TD, side, taps, size, group, _CONVOLVE_BLOCK,
+                _WIDE[x_TD.dtype])
+        return out_TD
 
 
 def packed_linear(x_TD: Tensor, weight: PackedWeight, bias: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What happens to each row by itself: rotation with the write to the cache, norm, gate."""
+"""What happens to rows: rotation with the write to the cache, norm, gate, convolution along a block."""
 
 from __future__ import annotations
 
@@ -77,3 +77,22 @@ def gate_kernel(gate: tl.tensor, up: tl.tensor, out: tl.tensor, count: int, SILU
         active = x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
     y = active * tl.load(up + at, mask=at < count, other=0.0).to(WIDE)
     tl.store(out + at, y.to(out.dtype.element_ty), mask=at < count)
+
+
+@triton.jit
+def convolve_kernel(x_TD: tl.tensor, kernel_TE: tl.tensor, base_2KD: tl.tensor, previous_T: tl.tensor,
+                    out_TD: tl.tensor, SIDE: tl.constexpr, TAPS: tl.constexpr, SIZE: tl.constexpr,
+                    GROUP: tl.constexpr, BLOCK: tl.constexpr, WIDE: tl.constexpr) -> None:
+    """The row and those before it in its block, weighted. Grid: rows, blocks of features."""
+    row, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    source = row
+    y_D = tl.zeros((BLOCK,), WIDE)
+    for tap in tl.static_range(TAPS):
+        at = SIDE * TAPS + tap
+        base_D = tl.load(base_2KD + at * SIZE + d, mask=d < SIZE, other=0.0).to(WIDE)
+        number = (row * 2 * TAPS + at) * (SIZE // GROUP) + d // GROUP
+        weight_D = base_D + tl.load(kernel_TE + number, mask=d < SIZE, other=0.0).to(WIDE)
+        there_D = d < tl.where(source >= 0, SIZE, 0)
+        y_D += weight_D * tl.load(x_TD + tl.maximum(source, 0) * SIZE + d, mask=there_D, other=0.0).to(WIDE)
+        source = tl.where(source >= 0, tl.load(previous_T + tl.maximum(source, 0)), -1)
+    tl.store(out_TD + row * SIZE + d, y_D.to(out_TD.dtype.element_ty), mask=d < SIZE)
