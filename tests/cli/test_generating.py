@@ -51,6 +51,17 @@ def test_every_sampling_flag_arrives(model: str, llm: LLM, capsys: Capture) -> N
     assert found["seed"] == 11 and len(found["samples"][0]["logprobs"][0]["top"]) == 1
 
 
+def test_the_rule_arrives_and_leaves_greedy_answers_as_they_are(model: str, llm: LLM, capsys: Capture) -> None:
+    for rule in ("ratio", "block"):
+        flags = ["--drafter", f"model:target={model}", "--rule", rule, "--max-tokens", "12", "--json"]
+        documents = []
+        for temperature in ("0", "0.9"):
+            assert main(["generate", model, "hello w", *flags, "--temperature", temperature, "--seed", "1"]) == 0
+            documents.append(json.loads(capsys.readouterr().out)["samples"][0]["ids"])
+        assert documents[0] == list(llm.generate("hello w", max_tokens=12).ids)
+        assert documents[1] != list(llm.generate("hello w", max_tokens=12, temperature=0.9, seed=1).ids)
+
+
 def test_prompts_come_from_a_word_a_pipe_or_a_file(model: str, tmp_path: Path, capsys: Capture,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prompt.txt").write_text("hello w")
@@ -164,6 +175,9 @@ def test_bench_run_ends_with_one_document(model: str, tmp_path: Path, capsys: Ca
     (["generate", "MODEL", "hi", "--logit-bias", "a=b"], "expected ID=BIAS"),
     (["generate", "MODEL", "hi", "--logprobs", "1"], "add --json"),
     (["generate", "MODEL", "hi", "--max-draft", "-1"], "--max-draft: got -1"),
+    (["generate", "MODEL", "hi", "--rule", "ratio"], "drafter 'suffix' has no distribution to draw from"),
+    (["chat", "MODEL", "--message", "hi", "--rule", "typical"], "typical"),
+    (["compare", "MODEL", "hi", "--rule", "ratio"], "--rule"),
     (["generate", "MODEL", "hi", "--prediction", "/nothing"], "no file at '/nothing'"),
     (["generate", "MODEL", "hi" * 600], "the prompt has"),
     (["generate", "MODEL", "hi", "--dtype", "float23"], "did you mean 'float32'?"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outrider.cli.flags import parse
-from outrider.cli.options import SamplingOptions, Words, read_variables
+from outrider.cli.options import AnswerOptions, Words, read_variables
 from outrider.errors import ConfigError, OutriderError, suggestion
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ COMMANDS = {"/exit": "end the chat (Ctrl-D too)", "/clear": "forget what was sai
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chat(SamplingOptions):
+class Chat(AnswerOptions):
     """Talk to a model. What is said before stays known; standard input that is no terminal is read line by line."""
 
     message: str | None = None

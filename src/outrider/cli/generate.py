@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from outrider.cli.flags import parse
-from outrider.cli.options import SamplingOptions, read_prompt, read_text
+from outrider.cli.options import AnswerOptions, read_prompt, read_text
 from outrider.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SUMMARY = "continue a text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generate(SamplingOptions):
+class Generate(AnswerOptions):
     """Continue a text as it stands (`outrider chat --message` asks a question); statistics follow on standard error."""
 
     prompt: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="PROMPT")] = None

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from outrider.core.rule import RuleName
 from outrider.core.sampling import Sampling
 from outrider.errors import ConfigError, UnknownReferenceError
 
@@ -94,6 +95,14 @@ class SamplingOptions(ModelOptions):
         self.check()
         given = {field.name: getattr(self, field.name) for field in fields(Sampling) if hasattr(self, field.name)}
         return Sampling.of(None, **{**given, "logit_bias": _read_biases(self.logit_bias)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerOptions(SamplingOptions):
+    """How an answer is chosen, and how drafts of it are verified."""
+
+    rule: RuleName = "match"
+    """match: the tokens of plain decoding. ratio, block: their law only, for drafters that draw, such as model."""
 
 
 def check_counts(options: object, *names: str, least: int = 0) -> None:

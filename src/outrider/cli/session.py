@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from outrider.cli.options import LoadOptions, ModelOptions
+from outrider.cli.options import AnswerOptions, LoadOptions
 from outrider.core.request import Delta
 from outrider.core.stats import Stats
 from outrider.engine.llm import LLM
@@ -32,11 +32,16 @@ def open_model(options: LoadOptions, context: int) -> LoadedModel:
         print("\r\x1b[K" if note else "", end="", file=sys.stderr, flush=True)
 
 
-def open_llm(options: ModelOptions) -> LLM:
+def open_llm(options: AnswerOptions) -> LLM:
     """One sequence at a time, or as many as a request has samples."""
+<<<<<<< ours
     pair = paired(options.model, options.drafter)
     model = open_model(replace(options, model=pair.model), options.context)
     return LLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context)
+=======
+    model = open_model(options, options.context)
+    return LLM(model, drafter=options.drafter, max_draft=options.max_draft, context=options.context, rule=options.rule)
+>>>>>>> theirs
 
 
 def stream(llm: LLM, sequences: Seq[Sequence], show: Callable[[Delta], None]) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
+from outrider.core.rule import RULES, RuleName
 from outrider.errors import ConfigError
 from outrider.target.load import MAX_CONTEXT
-
-RuleName = Literal["match", "ratio", "block"]
-RULES: tuple[str, ...] = get_args(RuleName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from outrider.core.commit import Verdict, VerdictBatch
 from outrider.core.distribution import History, distribution
 from outrider.core.drawn import DrawnTree
 from outrider.core.ratio_noise import DrawKey, VerdictKey
+from outrider.core.rule import RuleName
 from outrider.core.tree import DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter
 from outrider.engine.choices import Chooser
-from outrider.engine.config import RuleName
 from outrider.engine.sequence import Sequence
 from outrider.errors import ConfigError
 from outrider.target.interface import TargetInfo

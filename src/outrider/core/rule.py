@@ -1,0 +1,8 @@
+"""The names of the rules by which drafts can be verified."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+RuleName = Literal["match", "ratio", "block"]
+RULES: tuple[str, ...] = get_args(RuleName)
