@@ -18,35 +18,24 @@ from outrider.nn.network import Description
 from outrider.ops.interface import Ops, Pass, RopeTables
 from outrider.ops.reference import ReferenceOps
 from outrider.ops.rope import rope_table
-from outrider.target.interface import ForwardOutput, TargetInfo
+from outrider.target.interface import ForwardOutput
 from outrider.target.network import Network, TorchNetwork, lender
+from outrider.target.of_spec import TargetOfSpec
 
 BLOCK_SIZE = 16
 TensorSource = Callable[[str, torch.dtype], Tensor]
 
 
-class DecoderTarget:
+class DecoderTarget(TargetOfSpec):
     """See `interface.Target`. `context` bounds absolute positions and so the rope tables."""
 
     def __init__(self, decoder: Decoder, context: int, fingerprint: str = "") -> None:
         spec = decoder.spec
-        self.decoder, self.spec, self.context, self.fingerprint = decoder, spec, context, fingerprint
-        self.info = TargetInfo(trees=True, rollback=True, taps=True, exact=False)
+        super().__init__(spec, context, fingerprint, exact=False)
+        self.decoder = decoder
         full = rope_table(spec.rope, spec.head_size, context, self.device)
         local = full if spec.local_rope is None else rope_table(spec.local_rope, spec.head_size, context, self.device)
         self._ropes = RopeTables(full, local)
-
-    @property
-    def vocab_size(self) -> int:
-        return self.spec.vocab_size
-
-    @property
-    def num_layers(self) -> int:
-        return self.spec.num_layers
-
-    @property
-    def hidden_size(self) -> int:
-        return self.spec.hidden_size
 
     @property
     def device(self) -> torch.device:

@@ -23,15 +23,16 @@ from outrider.ops.native.matrix import MatrixFunctions
 from outrider.ops.native.program import Buffers, PageTable, Pool, Program
 from outrider.ops.native.recorder import Outside, Recorder, Weights
 from outrider.ops.rope import GrowingRope
-from outrider.target.interface import ForwardOutput, TargetInfo
+from outrider.target.interface import ForwardOutput
 from outrider.target.native_network import NativeNetwork, pack_network
 from outrider.target.network import Network
+from outrider.target.of_spec import TargetOfSpec
 
 CPU = torch.device("cpu")
 _NO_ROWS = torch.empty(0, dtype=torch.int64)
 
 
-class NativeTarget:
+class NativeTarget(TargetOfSpec):
     """See `interface.Target`. `context` bounds absolute positions and so the rope tables.
 
     A row's logits are the same bits alone and in any batch, chunk, tree or page, with any number of threads. Engines in
@@ -40,8 +41,8 @@ class NativeTarget:
 
     def __init__(self, library: Library, spec: ModelSpec, weights: Weights, context: int, threads: int,
                  fingerprint: str = "") -> None:
-        self.spec, self.weights, self.context, self.fingerprint = spec, weights, context, fingerprint
-        self.info = TargetInfo(trees=True, rollback=True, taps=True, exact=True)
+        super().__init__(spec, context, fingerprint, exact=True)
+        self.weights = weights
         full = GrowingRope(spec.rope, spec.head_size, context)
         local = full if spec.local_rope is None else GrowingRope(spec.local_rope, spec.head_size, context)
         self._library, self._growing, self._ropes = library, (full, local), RopeTables(full.table, local.table)
@@ -51,18 +52,6 @@ class NativeTarget:
         self._programs: dict[tuple[int, ...], Program] = {}
         self._head: Program | None = None
         self._pages: weakref.WeakKeyDictionary[KVCache[Any], PageTable] = weakref.WeakKeyDictionary()
-
-    @property
-    def vocab_size(self) -> int:
-        return self.spec.vocab_size
-
-    @property
-    def num_layers(self) -> int:
-        return self.spec.num_layers
-
-    @property
-    def hidden_size(self) -> int:
-        return self.spec.hidden_size
 
     @property
     def device(self) -> torch.device:
