@@ -34,14 +34,9 @@ def open_model(options: LoadOptions, context: int) -> LoadedModel:
 
 def open_llm(options: AnswerOptions) -> LLM:
     """One sequence at a time, or as many as a request has samples."""
-<<<<<<< ours
     pair = paired(options.model, options.drafter)
     model = open_model(replace(options, model=pair.model), options.context)
-    return LLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context)
-=======
-    model = open_model(options, options.context)
-    return LLM(model, drafter=options.drafter, max_draft=options.max_draft, context=options.context, rule=options.rule)
->>>>>>> theirs
+    return LLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context, rule=options.rule)
 
 
 def stream(llm: LLM, sequences: Seq[Sequence], show: Callable[[Delta], None]) -> None:
