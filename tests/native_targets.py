@@ -32,10 +32,14 @@ def library() -> Library:
 
 @cache
 def weights_of(name: str, seed: int = 0, kind: Kind = Kind.FLOAT) -> Weights:
-    """Random weights, matrices rounded to `kind`."""
+    return random_weights(NATIVE_SPECS[name], seed, kind)
+
+
+def random_weights(spec: ModelSpec, seed: int, kind: Kind) -> Weights:
+    """Matrices are rounded to `kind`."""
     generator = torch.Generator().manual_seed(seed)
     functions, matrices, vectors = MatrixFunctions(library()), {}, {}
-    for parameter, shape in shapes_of(NATIVE_SPECS[name]).items():
+    for parameter, shape in shapes_of(spec).items():
         values = torch.randn(shape, generator=generator)
         if len(shape) == 1:
             vectors[parameter] = 1 + 0.1 * values if "norm" in parameter else 0.3 * values

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 import torch
 
+from native_targets import library, random_weights
 from outrider.core.commit import Commit, CommitBatch
 from outrider.core.tree import Budget, DraftBatch, DraftTree
 from outrider.drafting import registry
 from outrider.drafting.interface import HostDrafter, SequenceContext
+from outrider.ops.native.matrix import Kind
+from outrider.target.load import LoadedModel
+from outrider.target.native import NativeTarget
+from outrider.target.tiny import TINY
 from outrider.testing import check_drafter, tiny_model
 from outrider.testing.tiny_drafts import tiny_draft
 
@@ -48,6 +54,20 @@ def test_contract(drafter: str, device: torch.device, monkeypatch: pytest.Monkey
     monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: tiny_model(1, device))
     monkeypatch.setattr("outrider.drafting.neural.open_drafter", lambda path, **_: tiny_draft(path))
     check_drafter(drafter, target=tiny_model(0, device).target)
+
+
+# The first variant of every drafter over kernels too, on packed weights, where a row's bits must not depend on others.
+@pytest.mark.parametrize(("name", "kind"), list(zip(registry.names(), cycle((Kind.FLOAT, Kind.NIBBLE_TWO_LEVEL)))))
+def test_contract_over_kernels(name: str, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = LoadedModel("toy", packed_target(1, kind), None)
+    monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: toy)
+    monkeypatch.setattr("outrider.drafting.neural.open_drafter", lambda path, **_: tiny_draft(path))
+    check_drafter(VARIANTS.get(name, (name,))[0], target=packed_target(0, kind))
+
+
+def packed_target(seed: int, kind: Kind) -> NativeTarget:
+    spec = replace(TINY, head_size=16)
+    return NativeTarget(library(), spec, random_weights(spec, seed, kind), 256, 1, "toy")
 
 
 @dataclass(slots=True)
