@@ -13,22 +13,37 @@ trees after "DDTree" (arXiv 2604.12989).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from outrider.cache.payload import Payload
 from outrider.core.draft_spec import DFlashSpec
-from outrider.core.tree import Budget, DraftTree
-from outrider.drafting.correction import confidence_of, correction_of
+from outrider.core.tree import ANCHOR, Budget, DraftTree
+from outrider.drafting.correction import Asked, Correction, assured, confidence_of, correction_of
 from outrider.drafting.growth import grown
 from outrider.drafting.guesses import Guess, Question
+from outrider.drafting.levels import Growth
 from outrider.drafting.neural import NeuralDrafter, NeuralState, Pending
 from outrider.drafting.rows import Rows, stacked
 from outrider.nn.dflash import DFlashNetwork
 from outrider.nn.network import Description
+
+
+@dataclass(slots=True)
+class _Drafting:
+    """One sequence's tree while it grows; its rows begin at `first_row`. By node: what its correction has left."""
+
+    state: NeuralState
+    growth: Growth
+    first_row: int
+    left: dict[int, Tensor | None] = field(default_factory=dict)
+
+    def before(self, node: int) -> Tensor | None:
+        return None if node == ANCHOR else self.left[self.growth.pool[node].parent]
 
 
 class DFlashDrafter(NeuralDrafter[DFlashSpec]):
@@ -59,12 +74,12 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         return Payload(stack.num_layers, stack.num_kv_heads, stack.head_size, scratch=self.spec.block_size)
 
     def prepared(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The output scale is folded into the last norm; heads that correct are kept apart."""
-        self._correction = correction_of(self.spec, weights)
+        """The output scale is folded into the last norm; small heads, and what is looked up in them, are kept apart."""
+        self._correction = correction_of(self.spec, weights, self._bias)
         self._confidence = confidence_of(self.spec, weights)
         weights["norm.weight"] = weights["norm.weight"].float() * self.spec.output_scale
         return {name: value for name, value in weights.items()
-                if not name.startswith(("selector.", "markov.", "confidence."))}
+                if name == "markov.after.weight" or not name.startswith(("selector.", "markov.", "confidence."))}
 
     def absorb_rows(self, pending: Sequence[Pending]) -> None:
         rows = [Rows.chain([0] * len(item.feature_nF), item.begin, item.state.pages.slots(item.end))
@@ -74,16 +89,17 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
 
     def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
         within = [self._within(budget) for budget in budgets]
-        rows = [self._block(state, budget) for state, budget in zip(states, within, strict=True)]
-        step = stacked(rows, self.target.device)
-        outputs = self.network.run("block", step, self.store(states[0]))
+        parts = [self._block(state, budget) for state, budget in zip(states, within, strict=True)]
+        outputs = self.network.run("block", stacked(parts, self.target.device), self.store(states[0]))
         assert outputs.logits_RV is not None and outputs.hidden_RD is not None, "a block pass gives both"
-        trees, first_row = [], 0
-        for state, budget, block in zip(states, within, rows, strict=True):
-            own = slice(first_row, first_row + len(block.wanted))
-            trees.append(self._tree(state, budget, outputs.logits_RV[own], outputs.hidden_RD[own]))
-            first_row = own.stop
-        return trees
+        first_rows = accumulate((len(part.wanted) for part in parts), initial=0)
+        drafting = [_Drafting(state, Growth(budget, state.token_n[-1]), first_row)
+                    for state, budget, first_row in zip(states, within, first_rows, strict=False)]
+        if self._correction is None:
+            return self._independent(drafting, self.widened(outputs.logits_RV))
+        while growing := [one for one in drafting if one.growth.frontier]:
+            self._next_level(growing, outputs.logits_RV, outputs.hidden_RD, self._correction)
+        return [one.growth.tree() for one in drafting]
 
     def _within(self, budget: Budget) -> Budget:
         config, depth = self.config, min(budget.depth, self.spec.num_drafts)
@@ -97,19 +113,40 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         tokens = [state.token_n[-1], *[spec.mask_id] * (count - 1)]
         return Rows.chain(tokens, begin, state.pages.slots(begin + count), range(0 if spec.from_anchor else 1, count))
 
-    def _tree(self, state: NeuralState, budget: Budget, logits_RV: Tensor, hidden_RD: Tensor) -> DraftTree:
+    def _independent(self, drafting: Sequence[_Drafting], logits_RV: Tensor) -> list[DraftTree]:
         """Best first over what each row proposes: the row of a node's depth speaks of its children."""
-        if self._correction is None:
-            questions = [Question(state.request, row, state.anchor + 1 + row) for row in range(len(logits_RV))]
-            guesses_R = self._guesser.guesses(self.widened(logits_RV), questions, self.config.branch)
-            return grown(lambda _, depth, __: guesses_R[depth], budget, state.token_n[-1])
-        corrected, confidence = self._correction.over(logits_RV, hidden_RD), self._confidence
+        questions = [Question(one.state.request, one.first_row + depth, one.state.anchor + 1 + depth)
+                     for one in drafting for depth in range(one.growth.budget.depth)]
+        guesses_R = self._guesser.guesses(logits_RV, questions, self.config.branch)
 
-        def children(_: int, depth: int, token: int) -> list[Guess]:
-            question = Question(state.request, 0, state.anchor + 1 + depth)
-            logits_1V = self.widened(corrected.logits(depth, token))
-            guesses = self._guesser.guesses(logits_1V, [question], self.config.branch)[0]
-            return guesses if confidence is None else confidence.applied(guesses, confidence.chance(hidden_RD[depth],
-                                                                                                    token))
+        def row_of(one: _Drafting, _: int, depth: int, __: int) -> Sequence[Guess]:
+            return guesses_R[one.first_row + depth]
 
-        return grown(children, budget, state.token_n[-1])
+        return [grown(partial(row_of, one), one.growth.budget, one.growth.anchor) for one in drafting]
+
+    def _next_level(self, growing: Sequence[_Drafting], logits_RV: Tensor, hidden_RD: Tensor,
+                    correction: Correction) -> None:
+        """Children for all frontiers, each node's row corrected for its token."""
+        nodes = [(one, node) for one in growing for node in one.growth.frontier]
+        row_n = [one.first_row + one.growth.depth(node) for one, node in nodes]
+        asked = Asked(logits_RV[row_n], hidden_RD[row_n], [one.growth.token(node) for one, node in nodes],
+                      [one.before(node) for one, node in nodes])
+        corrected = correction.applied(asked)
+        questions = [Question(one.state.request, index, one.state.anchor + 1 + one.growth.depth(node))
+                     for index, (one, node) in enumerate(nodes)]
+        guesses = self._guesser.guesses(self.widened(corrected.logits_nV), questions, self.config.branch)
+        if self._confidence is not None:
+            guesses = [assured(found, chance)
+                       for found, chance in zip(guesses, self._confidence.chances(asked), strict=True)]
+        for (one, node), state_E in zip(nodes, corrected.state_n, strict=True):
+            one.left[node] = state_E
+        rest = iter(guesses)
+        for one in growing:
+            one.growth.extend([next(rest) for _ in one.growth.frontier], self.config.branch)
+
+    def _bias(self, mixed_nE: Tensor) -> Tensor:
+        device = self.target.device
+        step = stacked([Rows.alone(len(mixed_nE), device)], device)
+        logits_nV = self.network.run("bias", step, None, mixed_nE).logits_RV
+        assert logits_nV is not None, "a bias is over logits"
+        return logits_nV

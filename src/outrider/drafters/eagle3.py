@@ -3,10 +3,7 @@
     absorb   (feature p - 1, token p) ─> an entry at token p's slot; the last one says what follows the anchor
     draft    each level's likeliest nodes are one pass: a node's own output stands in for the feature it lacks
 
-All candidates of all levels stay in the race, and the likeliest `nodes` of them are the draft; survival falls along a
-path, so the ancestors of the chosen are chosen too.
-
-Source: Li et al., "EAGLE-2" (arXiv 2406.16858), §4, for the tree; "EAGLE-3" (arXiv 2503.01840).
+Source: Li et al., "EAGLE-3" (arXiv 2503.01840); "EAGLE-2" (arXiv 2406.16858), §4, for the tree.
 """
 
 from __future__ import annotations
@@ -22,7 +19,8 @@ from outrider.cache.payload import Payload
 from outrider.core.draft_spec import Eagle3Spec
 from outrider.core.step import ROOT
 from outrider.core.tree import ANCHOR, Budget, DraftTree
-from outrider.drafting.guesses import Guess, Question
+from outrider.drafting.guesses import Question
+from outrider.drafting.levels import Growth
 from outrider.drafting.neural import NeuralDrafter, NeuralState, Pending
 from outrider.drafting.rows import Rows, stacked
 from outrider.nn.eagle3 import Eagle3Network
@@ -32,52 +30,31 @@ FIRST = 1  # token 0 has no feature before it and so no entry
 
 
 @dataclass(slots=True)
-class _Node:
-    """A candidate; `entry` is its place among the appended entries once it has been forwarded."""
-
-    token: int
-    parent: int
-    depth: int
-    survival: float
-    entry: int = -1
-
-
-@dataclass(slots=True)
-class _Growth:
-    """One sequence's tree while it grows: the nodes to forward next, and by entry what the pass before gave."""
+class _Branching:
+    """One sequence's tree while it grows. By node that was forwarded: its appended entry; by entry: its output."""
 
     state: NeuralState
-    budget: Budget
-    pool: list[_Node] = field(default_factory=list)
-    frontier: list[int] = field(default_factory=list)
+    growth: Growth
+    entry_of: dict[int, int] = field(default_factory=lambda: {ANCHOR: ROOT})
     parent_A: list[int] = field(default_factory=list)
-    hidden_ED: list[Tensor] = field(default_factory=list)
+    hidden_AD: list[Tensor] = field(default_factory=list)
 
     def parent_hidden(self, node: int) -> Tensor:
-        parent = self.pool[node].parent
-        hidden_1D = self.state.hidden if parent == ANCHOR else self.hidden_ED[self.pool[parent].entry]
+        parent = self.growth.pool[node].parent
+        hidden_1D = self.state.hidden if parent == ANCHOR else self.hidden_AD[self.entry_of[parent]]
         assert hidden_1D is not None, "only sequences with an anchor's output grow trees"
         return hidden_1D
 
     def rows(self) -> Rows:
         """The frontier, behind all entries appended so far."""
-        committed, done = self.state.anchor + 1, len(self.parent_A)
-        nodes = [self.pool[index] for index in self.frontier]
+        committed, nodes = self.state.anchor + 1, self.growth.frontier
         for node in nodes:
-            node.entry = len(self.parent_A)
-            self.parent_A.append(ROOT if node.parent == ANCHOR else self.pool[node.parent].entry)
-        slot_L = self.state.pages.slots(committed + done + len(nodes))
-        return Rows([node.token for node in nodes], [self.state.anchor + node.depth - 1 for node in nodes], slot_L,
-                    committed, self.parent_A, FIRST, range(len(nodes)))
-
-    def tree(self) -> DraftTree:
-        """The likeliest candidates, in the order in which they came up."""
-        order = sorted(range(len(self.pool)), key=lambda index: -self.pool[index].survival)
-        kept = sorted(order[: self.budget.nodes])
-        place = {index: at for at, index in enumerate(kept)} | {ANCHOR: ANCHOR}
-        nodes = [self.pool[index] for index in kept]
-        return DraftTree([node.token for node in nodes], [place[node.parent] for node in nodes], (),
-                         [node.survival for node in nodes])
+            self.entry_of[node] = len(self.parent_A)
+            self.parent_A.append(self.entry_of[self.growth.pool[node].parent])
+        slot_L = self.state.pages.slots(committed + len(self.parent_A))
+        position_n = [self.state.anchor + self.growth.depth(node) - 1 for node in nodes]
+        return Rows([self.growth.token(node) for node in nodes], position_n, slot_L, committed, self.parent_A, FIRST,
+                    range(len(nodes)))
 
 
 class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
@@ -131,44 +108,33 @@ class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
         self.remember(pending, outputs, 1)
 
     def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
-        growths = [_Growth(state, self._within(budget)) for state, budget in zip(states, budgets, strict=True)]
-        rooted = [growth for growth in growths if growth.state.hidden is not None]
+        trees = [_Branching(state, Growth(self._within(budget), state.token_n[-1]))
+                 for state, budget in zip(states, budgets, strict=True)]
+        rooted = [tree for tree in trees if tree.state.hidden is not None]
         if rooted:
-            self._extend(rooted, torch.cat([growth.state.logits for growth in rooted]),  # type: ignore[misc]
-                         [[ANCHOR]] * len(rooted))
-        while growing := [growth for growth in rooted if growth.frontier]:
+            self._extend(rooted, torch.cat([tree.state.logits for tree in rooted]))  # type: ignore[misc]
+        while growing := [tree for tree in rooted if tree.growth.frontier]:
             self._next_level(growing)
-        return [growth.tree() for growth in growths]
+        return [tree.growth.tree() for tree in trees]
 
-    def _next_level(self, growing: Sequence[_Growth]) -> None:
-        parts = [growth.rows() for growth in growing]
-        hidden_TD = torch.cat([growth.parent_hidden(node) for growth in growing for node in growth.frontier])
+    def _next_level(self, growing: Sequence[_Branching]) -> None:
+        parts = [tree.rows() for tree in growing]
+        hidden_TD = torch.cat([tree.parent_hidden(node) for tree in growing for node in tree.growth.frontier])
         outputs = self.network.run("step", stacked(parts, self.target.device), self.store(growing[0].state), hidden_TD)
         assert outputs.logits_RV is not None and outputs.hidden_RD is not None, "a step gives both"
         rows = iter(outputs.hidden_RD.unsqueeze(1))
-        for growth in growing:
-            growth.hidden_ED += [next(rows) for _ in growth.frontier]
-        self._extend(growing, self.widened(outputs.logits_RV), [growth.frontier for growth in growing])
+        for tree in growing:
+            tree.hidden_AD += [next(rows) for _ in tree.growth.frontier]
+        self._extend(growing, self.widened(outputs.logits_RV))
 
-    def _extend(self, growing: Sequence[_Growth], logits_RV: Tensor, parents: Sequence[Sequence[int]]) -> None:
-        """Children of the nodes whose logits these are; the best of them are the next frontier."""
-        questions: list[Question] = []
-        for growth, nodes in zip(growing, parents, strict=True):
-            for node in nodes:
-                depth = 0 if node == ANCHOR else growth.pool[node].depth
-                questions.append(Question(growth.state.request, len(questions), growth.state.anchor + 1 + depth))
+    def _extend(self, growing: Sequence[_Branching], logits_RV: Tensor) -> None:
+        """Children of the frontiers, whose logits these are."""
+        asked = [(tree, node) for tree in growing for node in tree.growth.frontier]
+        questions = [Question(tree.state.request, row, tree.state.anchor + 1 + tree.growth.depth(node))
+                     for row, (tree, node) in enumerate(asked)]
         guesses = iter(self._guesser.guesses(logits_RV, questions, self.config.branch))
-        for growth, nodes in zip(growing, parents, strict=True):
-            self._grow(growth, {node: next(guesses) for node in nodes})
-
-    def _grow(self, growth: _Growth, guesses: dict[int, list[Guess]]) -> None:
-        pool, begin = growth.pool, len(growth.pool)
-        for parent, found in guesses.items():
-            depth, survival = (0, 1.0) if parent == ANCHOR else (pool[parent].depth, pool[parent].survival)
-            pool += [_Node(guess.token, parent, depth + 1, survival * guess.share) for guess in found
-                     if survival * guess.share >= growth.budget.min_survival]
-        new = sorted(range(begin, len(pool)), key=lambda index: -pool[index].survival)[: self.config.branch]
-        growth.frontier = [index for index in sorted(new) if pool[index].depth < growth.budget.depth]
+        for tree in growing:
+            tree.growth.extend([next(guesses) for _ in tree.growth.frontier], self.config.branch)
 
     def _within(self, budget: Budget) -> Budget:
         config = self.config

@@ -25,6 +25,7 @@ from outrider.core.draft_spec import SpecBlockSpec
 from outrider.core.step import ROOT
 from outrider.core.tree import ANCHOR, Budget, DraftTree
 from outrider.drafting.guesses import Guess, Question
+from outrider.drafting.levels import Growth
 from outrider.drafting.neural import NeuralDrafter, NeuralState, Pending
 from outrider.drafting.ranks import RankHead, first_width, width
 from outrider.drafting.rows import Rows, stacked
@@ -34,40 +35,22 @@ from outrider.nn.specblock import SpecBlockNetwork
 _MOST_CHILDREN = 10
 
 
-@dataclass(slots=True)
-class _Node:
-    """A candidate, proposed by the slot whose entry (among the appended ones) is `entry` and output `hidden_1D`."""
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The slot that proposed a candidate: its appended entry and its output."""
 
-    token: int
-    parent: int
-    depth: int
-    survival: float
     entry: int
     hidden_1D: Tensor
 
 
 @dataclass(slots=True)
-class _Growth:
-    """One sequence's tree while it grows; `starts` are the nodes at which the next blocks may begin."""
+class _Branching:
+    """One sequence's tree while it grows; the growth's frontier has the nodes at which the next blocks may begin."""
 
     state: NeuralState
-    budget: Budget
-    pool: list[_Node] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
+    growth: Growth
+    origins: list[_Origin] = field(default_factory=list)  # by node
     parent_A: list[int] = field(default_factory=list)
-
-    def children(self, parent: int) -> dict[int, int]:
-        """By token."""
-        return {node.token: index for index, node in enumerate(self.pool) if node.parent == parent}
-
-    def tree(self) -> DraftTree:
-        """The likeliest candidates, in the order in which they came up."""
-        order = sorted(range(len(self.pool)), key=lambda index: -self.pool[index].survival)
-        kept = sorted(order[: self.budget.nodes])
-        place = {index: at for at, index in enumerate(kept)} | {ANCHOR: ANCHOR}
-        nodes = [self.pool[index] for index in kept]
-        return DraftTree([node.token for node in nodes], [place[node.parent] for node in nodes], (),
-                         [node.survival for node in nodes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +109,20 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
         self.remember(pending, outputs, size)
 
     def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
-        growths = [_Growth(state, self._within(budget)) for state, budget in zip(states, budgets, strict=True)]
-        rooted = [growth for growth in growths if growth.state.hidden is not None]
-        for growth in rooted:
-            growth.parent_A = list(range(ROOT, self.spec.num_slots - 1))
+        size = self.spec.num_slots
+        trees = [_Branching(state, Growth(self._within(budget), state.token_n[-1]), [], list(range(ROOT, size - 1)))
+                 for state, budget in zip(states, budgets, strict=True)]
+        rooted = [tree for tree in trees if tree.state.hidden is not None]
         if rooted:
-            logits_RV = torch.cat([growth.state.logits for growth in rooted])  # type: ignore[misc]
-            hidden_RD = torch.cat([growth.state.hidden for growth in rooted])  # type: ignore[misc]
-            self._extend(rooted, [[ANCHOR]] * len(rooted), [0] * len(rooted), logits_RV, hidden_RD)
+            logits_RV = torch.cat([tree.state.logits for tree in rooted])  # type: ignore[misc]
+            hidden_RD = torch.cat([tree.state.hidden for tree in rooted])  # type: ignore[misc]
+            self._extend(rooted, [0] * len(rooted), logits_RV, hidden_RD)
         for _ in range(self.config.blocks - 1):
-            if growing := [growth for growth in rooted if growth.starts]:
+            for tree in rooted:
+                tree.growth.narrow(self.config.beam)
+            if growing := [tree for tree in rooted if tree.growth.frontier]:
                 self._next_blocks(growing)
-        return [growth.tree() for growth in growths]
+        return [tree.growth.tree() for tree in trees]
 
     def _token_rows(self, item: Pending, token_n: Sequence[int]) -> Rows:
         """A block for each token; only the last one's outputs are wanted."""
@@ -148,59 +133,52 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
                     range(ROOT, count - 1), size, range(count - size, count), [*range(size)] * len(token_n))
 
     def _conditions(self, feature_nF: Tensor) -> Tensor:
-        rows = Rows([0] * len(feature_nF), [0] * len(feature_nF), torch.zeros(len(feature_nF), dtype=torch.int64), 0,
-                    (), 0, range(len(feature_nF)))
-        hidden = self.network.run("condition", stacked([rows], self.target.device), None, feature_nF).hidden_RD
+        device = self.target.device
+        step = stacked([Rows.alone(len(feature_nF), device)], device)
+        hidden = self.network.run("condition", step, None, feature_nF).hidden_RD
         assert hidden is not None, "conditions are hidden states"
         return hidden
 
-    def _next_blocks(self, growing: Sequence[_Growth]) -> None:
+    def _next_blocks(self, growing: Sequence[_Branching]) -> None:
         """Blocks at the likeliest starts of every sequence, in one pass."""
-        size = self.spec.num_slots
-        chosen, parts, entries = [], [], []
-        for growth in growing:
-            nodes = sorted(growth.starts, key=lambda index: -growth.pool[index].survival)[: self.config.beam]
-            chosen.append(nodes)
-            entries.append(len(growth.parent_A))
-            parts.append(self._block_rows(growth, nodes))
-            growth.starts = []
-        condition_TD = torch.cat([growth.pool[node].hidden_1D for growth, nodes in zip(growing, chosen, strict=True)
-                                  for node in nodes])
+        size, parts, entries = self.spec.num_slots, [], []
+        for tree in growing:
+            entries.append(len(tree.parent_A))
+            parts.append(self._block_rows(tree))
+        condition_TD = torch.cat([tree.origins[node].hidden_1D for tree in growing for node in tree.growth.frontier])
         outputs = self.network.run("block", stacked(parts, self.target.device), self.store(growing[0].state),
                                    condition_TD.repeat_interleave(size, 0))
         assert outputs.logits_RV is not None and outputs.hidden_RD is not None, "a block gives both"
-        self._extend(growing, chosen, entries, self.widened(outputs.logits_RV), outputs.hidden_RD)
+        self._extend(growing, entries, self.widened(outputs.logits_RV), outputs.hidden_RD)
 
-    def _block_rows(self, growth: _Growth, nodes: Sequence[int]) -> Rows:
-        size, state = self.spec.num_slots, growth.state
-        done, count = len(growth.parent_A), size * len(nodes)
+    def _block_rows(self, tree: _Branching) -> Rows:
+        size, state, nodes = self.spec.num_slots, tree.state, tree.growth.frontier
         for node in nodes:
-            first = len(growth.parent_A)
-            growth.parent_A += [growth.pool[node].entry, *range(first, first + size - 1)]
-        tokens = state.anchor + 1 + (len(growth.parent_A) - size) // size
-        slot_L = self.store(state).entry_slots(state.pages.slots(tokens))
+            first = len(tree.parent_A)
+            tree.parent_A += [tree.origins[node].entry, *range(first, first + size - 1)]
+        slot_L = self.store(state).entry_slots(state.pages.slots(state.anchor + len(tree.parent_A) // size))
         # Every block rotates as the anchor's does, however deep it starts: that is how they were trained.
         position_n = [state.anchor + slot for _ in nodes for slot in range(size)]
-        return Rows([growth.pool[node].token for node in nodes for _ in range(size)], position_n,
-                    slot_L[: state.anchor * size + done + count], state.anchor * size, growth.parent_A, size,
-                    range(count), [*range(size)] * len(nodes))
+        return Rows([tree.growth.token(node) for node in nodes for _ in range(size)], position_n, slot_L,
+                    state.anchor * size, tree.parent_A, size, range(size * len(nodes)), [*range(size)] * len(nodes))
 
-    def _extend(self, growing: Sequence[_Growth], starts: Sequence[Sequence[int]], entries: Sequence[int],
-                logits_RV: Tensor, hidden_RD: Tensor) -> None:
-        """Reads the blocks that began at `starts`, whose rows follow each other."""
+    def _extend(self, growing: Sequence[_Branching], entries: Sequence[int], logits_RV: Tensor,
+                hidden_RD: Tensor) -> None:
+        """Reads the blocks that began at the frontiers, whose rows follow each other."""
         size, questions = self.spec.num_slots, list[Question]()
-        for growth, nodes in zip(growing, starts, strict=True):
-            for node in nodes:
-                behind = growth.state.anchor + 1 + (0 if node == ANCHOR else growth.pool[node].depth)
-                questions += [Question(growth.state.request, len(questions) + slot, behind + slot)
+        for tree in growing:
+            for node in tree.growth.frontier:
+                behind = tree.state.anchor + 1 + tree.growth.depth(node)
+                questions += [Question(tree.state.request, len(questions) + slot, behind + slot)
                               for slot in range(size)]
         guesses = self._guesser.guesses(logits_RV, questions, _MOST_CHILDREN)
         ranks = self._rank_classes(hidden_RD, logits_RV)
         row = 0
-        for growth, nodes, entry in zip(growing, starts, entries, strict=True):
-            for index, node in enumerate(nodes):
+        for tree, entry in zip(growing, entries, strict=True):
+            starts, tree.growth.frontier = tree.growth.frontier, []
+            for index, node in enumerate(starts):
                 own = slice(row, row + size)
-                self._grow(growth, node, _Slots(guesses[own], ranks[own], hidden_RD[own], entry + index * size))
+                self._grow(tree, node, _Slots(guesses[own], ranks[own], hidden_RD[own], entry + index * size))
                 row = own.stop
 
     def _rank_classes(self, hidden_RD: Tensor, logits_RV: Tensor) -> Sequence[int | None]:
@@ -210,21 +188,17 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
         normed_RD = wide_RD * torch.rsqrt(wide_RD.square().mean(-1, keepdim=True) + self.spec.stack.norm_eps)
         return self._ranks.classes(normed_RD * self._norm_D, logits_RV)
 
-    def _grow(self, growth: _Growth, start: int, slots: _Slots) -> None:
+    def _grow(self, tree: _Branching, start: int, slots: _Slots) -> None:
         """The greedy chain of a block and its siblings; all of them may start blocks, the last of the chain too."""
-        pool, parent = growth.pool, start
+        growth, parent = tree.growth, start
         for slot, guesses in enumerate(slots.guesses_K):
-            depth, survival = (0, 1.0) if parent == ANCHOR else (pool[parent].depth, pool[parent].survival)
-            if depth >= growth.budget.depth or not guesses:
+            if not guesses:
                 return
             sure = guesses[0].share
             count = first_width(sure) if parent == ANCHOR else width(slots.rank_K[slot], sure)
-            known, begin = growth.children(parent), len(pool)  # of an earlier block through the same node
-            pool += [_Node(guess.token, parent, depth + 1, survival * guess.share, slots.entry + slot,
-                           slots.hidden_KD[slot : slot + 1])
-                     for guess in guesses[:count]
-                     if guess.token not in known and survival * guess.share >= growth.budget.min_survival]
-            growth.starts += range(begin, len(pool))
+            new = growth.add(parent, guesses[:count])
+            tree.origins += [_Origin(slots.entry + slot, slots.hidden_KD[slot : slot + 1])] * len(new)
+            growth.frontier += new
             greedy = growth.children(parent).get(guesses[0].token)
             if greedy is None:
                 return

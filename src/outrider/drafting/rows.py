@@ -35,6 +35,12 @@ class Rows:
         return cls(token_n, range(begin, begin + count), slot_L, begin, range(ROOT, count - 1), 0, wanted,
                    range(count))
 
+    @classmethod
+    def alone(cls, count: int, device: torch.device) -> Rows:
+        """Rows of a pass without attention, all of them wanted."""
+        return cls([0] * count, [0] * count, torch.zeros(count, dtype=torch.int64, device=device), 0, (), 0,
+                   range(count))
+
 
 def stacked(parts: Sequence[Rows], device: torch.device) -> Step:
     """The rows of many sequences, one after the other."""

@@ -72,8 +72,16 @@ class DFlashLayer(nn.Module):
         return self.ops.add(x_TD, self.mlp_conv(mixed_TD, kernel_TE, run, 1))
 
 
+class MarkovProduct(nn.Module):
+    """The large half of a Markov head: what a vector means for every token."""
+
+    def __init__(self, spec: DFlashSpec, ops: Ops) -> None:
+        super().__init__()
+        self.after = Linear(spec.markov_rank, spec.draft_vocab_size, False, ops)
+
+
 class DFlashNetwork(nn.Module):
-    """Passes: `absorb`, fed with features; `block`, with the tokens of blocks; `after`, with tokens and logits."""
+    """Passes: `absorb`, fed with features; `block`, with the tokens of blocks; `bias`, what a correction head mixes."""
 
     def __init__(self, spec: DFlashSpec, ops: Ops) -> None:
         super().__init__()
@@ -85,6 +93,7 @@ class DFlashNetwork(nn.Module):
         self.layers = nn.ModuleList(DFlashLayer(spec, layer, ops) for layer in range(stack.num_layers))
         self.norm = Norm(stack.hidden_size, stack, ops)
         self.head = Linear(stack.hidden_size, spec.draft_vocab_size, False, ops)
+        self.markov = MarkovProduct(spec, ops) if spec.markov_rank else None
 
     def absorb(self, run: Pass, feature_TF: Tensor) -> Outputs:
         context_TD = self.feature_norm(self.fc(feature_TF))
@@ -99,3 +108,7 @@ class DFlashNetwork(nn.Module):
         hidden_RD = self.norm(self.ops.pick(x_TD, run.step.logit_row_R))
         logits_RV = self.head(hidden_RD).float()
         return Outputs(logits_RV if self.softcap is None else self.ops.softcap(logits_RV, self.softcap), hidden_RD)
+
+    def bias(self, _: Pass, mixed_TE: Tensor) -> Outputs:
+        assert self.markov is not None, "only Markov heads have a bias"
+        return Outputs(self.markov.after(mixed_TE).float())

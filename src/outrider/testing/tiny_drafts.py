@@ -54,7 +54,7 @@ def tiny_specs(target: ModelSpec = TINY) -> dict[str, DraftSpec]:
         "dflash-sliding": replace(flash, stack=sliding, causal=(True, False), softcap=20.0, input_scale=2.0,
                                   output_scale=0.5),
         "dflash2": replace(flash, conv=ConvSpec(2, 16), selector=SelectorSpec(8, 6)),
-        "dspark": replace(flash, from_anchor=True, markov_rank=8, confidence="hidden_markov"),
+        "dspark": replace(flash, from_anchor=True, markov_rank=32, confidence="hidden_markov"),
         "eagle3": eagle,
         "eagle3-reduced": replace(eagle, draft_vocab_size=vocab // 2, norm_before_residual=True, fc_norm=True),
         "eagle3.1": replace(eagle, stack=stack, norm_before_fc=True, norm_output=True),
@@ -73,7 +73,7 @@ def _shapes(spec: DraftSpec) -> dict[str, tuple[int, ...]]:
         shapes |= {"selector.before.weight": (vocab, rank), "selector.after.weight": (vocab, rank),
                    "selector.hidden.weight": (rank, size)}
     if isinstance(spec, DFlashSpec) and spec.markov_rank:
-        shapes |= {"markov.before.weight": (vocab, spec.markov_rank), "markov.after.weight": (vocab, spec.markov_rank)}
+        shapes["markov.before.weight"] = (vocab, spec.markov_rank)
     if isinstance(spec, DFlashSpec) and spec.confidence != "none":
         width = size + (spec.markov_rank if spec.confidence == "hidden_markov" else 0)
         shapes |= {"confidence.weight": (1, width), "confidence.bias": (1,)}
