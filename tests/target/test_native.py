@@ -199,3 +199,16 @@ def poison(layers: tuple[object, ...]) -> None:
     for layer in layers:
         layer.key_PGKL.fill_(torch.nan)  # type: ignore[attr-defined]
         layer.value_PGLK.fill_(torch.nan)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_smaller_head_gives_the_first_logits(kind: str) -> None:
+    whole, tokens = native_target(kind), [3, 90, 95, 7]
+    for count in (1, 16, 37, 96):
+        part = whole.with_head(count)
+        found = logits_of(part, tokens)
+        assert found.shape == (4, count)
+        hidden_TD = torch.randn(2, whole.hidden_size)
+        assert part.head(hidden_TD).equal(whole.head(hidden_TD)[:, :count])
+        assert part.weight_bytes <= whole.weight_bytes and part.vocab_size == whole.vocab_size
+        assert found.equal(logits_of(whole, tokens)[:, :count])

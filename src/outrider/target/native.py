@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class NativeTarget(TargetOfSpec):
         self._library, self._growing, self._ropes = library, (full, local), RopeTables(full.table, local.table)
         self._kernels, self._pool = library.kernels(), Pool(library, threads)
         self._recorder, self._decoder = described(spec, weights)
+        self._num_logits = weights.matrices["embed.weight" if spec.tied_head else "head.weight"].rows
         self._recording = threading.Lock()
         self._programs: dict[tuple[int, ...], Program] = {}
         self._head: Program | None = None
@@ -69,6 +71,12 @@ class NativeTarget(TargetOfSpec):
     def with_threads(self, threads: int) -> NativeTarget:
         """The same model on a pool of its own; the weights are shared."""
         return NativeTarget(self._library, self.spec, self.weights, self.context, threads, self.fingerprint)
+
+    def with_head(self, count: int) -> NativeTarget:
+        """The same model on a pool of its own, whose logits are those of the first `count` ids: [R, count]."""
+        spec = replace(self.spec, tied_head=False)
+        return NativeTarget(self._library, spec, self.weights.with_head(count), self.context, self.threads,
+                            self.fingerprint)
 
     def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[LayerPages]:
         """A cache for this model and these payloads with room for `num_tokens`, rounded up to blocks.
@@ -95,7 +103,7 @@ class NativeTarget(TargetOfSpec):
             pages = self._pages[cache] = PageTable(cache.layers)
         for rope in self._growing:
             rope.reach(max((span.length + len(span.parent_A) for span in step.spans), default=0))
-        logits_RV = _floats(len(step.logit_row_R), self.spec.vocab_size)
+        logits_RV = _floats(len(step.logit_row_R), self._num_logits)
         feature_TF = _floats(len(step.token_T), self.spec.hidden_size * len(taps)) if taps else None
         buffers = {Outside.LOGITS: logits_RV} | ({} if feature_TF is None else {Outside.FEATURES: feature_TF})
         self._program(tuple(taps)).run(self._kernels, self._pool, step, pages, self._ropes, Buffers(buffers))
@@ -113,7 +121,7 @@ class NativeTarget(TargetOfSpec):
                 hidden = self._recorder.outside(Outside.INPUT, self.spec.hidden_size, picked=False)
                 recording = self._recorder.finish({Outside.LOGITS: self._decoder.logits(hidden)})
                 self._head = Program(self._library, recording)
-        logits_TV = _floats(len(hidden_TD), self.spec.vocab_size)
+        logits_TV = _floats(len(hidden_TD), self._num_logits)
         row_T = torch.zeros(len(hidden_TD), dtype=torch.int64, device=CPU)
         buffers = Buffers({Outside.INPUT: hidden_TD.float().contiguous(), Outside.LOGITS: logits_TV})
         step = Step(row_T, row_T, row_T, (), _NO_ROWS)

@@ -97,6 +97,12 @@ class PackedMatrix:
     def address(self) -> int:
         return self.data.data_ptr()
 
+    def first(self, rows: int) -> PackedMatrix:
+        """The first so many rows, in the same memory: tiles of equal size lie one behind the other."""
+        assert 0 < rows <= self.rows, f"{rows} of {self.rows} rows"
+        tile_bytes = len(self.data) // -(-self.rows // TILE_ROWS)
+        return PackedMatrix(self.kind, rows, self.inputs, self.data[: tile_bytes * -(-rows // TILE_ROWS)])
+
 
 @dataclass(frozen=True, slots=True)
 class QuantisedInputs:

@@ -84,8 +84,15 @@ class Weights:
 
     @property
     def num_bytes(self) -> int:
-        tensors = {id(matrix.data): matrix.data for matrix in self.matrices.values()}
-        return sum(data.nbytes for data in [*tensors.values(), *self.vectors.values()])
+        """Of a matrix that is also there in part, once."""
+        datas = sorted((matrix.data for matrix in self.matrices.values()), key=len)
+        wholes = {data.data_ptr(): data for data in datas}
+        return sum(data.nbytes for data in [*wholes.values(), *self.vectors.values()])
+
+    def with_head(self, rows: int) -> Weights:
+        """Beside the embedding a head of its own, which gives logits to the first ids alone."""
+        head = self.matrices.get("head.weight", self.matrices["embed.weight"])
+        return replace(self, matrices={**self.matrices, "head.weight": head.first(rows)})
 
 
 @dataclass
