@@ -25,8 +25,9 @@ from outrider.testing.tiny_drafts import tiny_draft
 
 # Drafters that cannot do without options, or are worth trying with several. The draft model's name leads to a toy.
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "model": ("model:target=toy", "model:target=toy;branch=3;nodes=12", "model:target=toy;max=12;min=0.05"),
-    "mix": ("prompt_lookup+suffix", "suffix+recycling+model:target=toy", "none+ngram_hash:entries=65536",
+    "model": ("model:target=toy", "model:target=toy;thrift=no", "model:target=toy;branch=3;nodes=12;thrift=no",
+              "model:target=toy;max=12;min=0.05;thrift=no"),
+    "mix": ("prompt_lookup+suffix", "suffix+recycling+model:target=toy;thrift=no", "none+ngram_hash:entries=65536",
             "dflash:checkpoint=dflash+suffix+eagle3:checkpoint=eagle3"),
     "ngram_hash": ("ngram_hash:entries=65536", "ngram_hash:entries=65536;native=no"),
     "prompt_lookup": ("prompt_lookup", "prompt_lookup:native=no"),

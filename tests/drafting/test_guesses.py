@@ -59,7 +59,9 @@ def readable_guesser(info: TargetInfo, vocab: int) -> Guesser:
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.9)])
-@pytest.mark.parametrize("options", [{}, {"branch": 3, "nodes": 12}, {"max": 9, "min": 0.3}])
+@pytest.mark.parametrize("options", [
+    {}, {"thrift": False}, {"branch": 3, "nodes": 12, "thrift": False}, {"max": 9, "min": 0.3, "thrift": False},
+    {"thrift": False, "head": 60}])
 def test_a_draft_model_drafts_the_same_with_either(
         sampling: Sampling, options: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     target = native_target("llama")

@@ -2,8 +2,9 @@
 
 It proposes with the target's own keyed noise, argmax of log q + g, and as siblings the next best of the same sum: the
 two models then agree about as often as any coupling of their distributions could make them. A node's survival is the
-product of shares along its path (`drafting.guesses`). A chain (`branch` 1) costs `max` passes of the small model; a
-tree spends wider passes on second guesses where the first is unsure.
+product of shares along its path (`drafting.guesses`). A chain (`branch` 1) costs a pass of the small model for each of
+its tokens, and ends where another would cost more than it brings (`drafting.price`); a tree spends wider passes on
+second guesses where the first is unsure.
 
 Under a ratio rule it draws from q instead. How much is settled before anything is drawn: the survival of the n-th
 sibling to be drawn multiplies by the n-th largest chance of q, whichever token it will be.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from torch import Tensor
@@ -28,12 +29,16 @@ from outrider.cache.payload import Pages
 from outrider.core.commit import CommitBatch
 from outrider.core.drawn import DrawnTree
 from outrider.core.ratio_noise import DrawKey
+from outrider.core.sampling import Sampling
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.drafting.draws import drawn, proposal
 from outrider.drafting.guesses import Guess, Question, Request, guesser_for
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
+from outrider.drafting.price import FREE, Price
 from outrider.errors import CacheFullError, ConfigError, VocabularyError
+from outrider.target.interface import Target
 from outrider.target.load import MAX_CONTEXT, load_model
+from outrider.target.native import NativeTarget
 from outrider.target.pack import Entry, pack
 
 _PREFILL_ROWS = 512
@@ -85,12 +90,13 @@ class _State:
 class _Growth:
     """One sequence's proposal while it grows: which nodes the next pass extends, at first the anchor.
 
-    A node's logits are at `row` + node in the last pass. `floor` is the survival below which nothing is proposed.
+    A node's logits are at `row` + node in the last pass. Below a survival of `min` nothing is proposed.
     """
 
     state: _State
     budget: Budget
-    floor: float
+    price: Price
+    min: float
     frontier: list[int] = field(default_factory=lambda: [ANCHOR])
     row: int = 0
 
@@ -107,8 +113,15 @@ class _Growth:
                 for node in self.frontier]
 
     def advance(self, begin: int) -> None:
-        """What was added from `begin` on is the next frontier."""
-        self.frontier = list(range(begin, len(self.state.grown)))
+        """What was added from `begin` on is the next frontier, if that pays."""
+        added = self.state.grown[begin:]
+        pays = self.price.pays_level([node.survival for node in added])
+        self.frontier = list(range(begin, begin + len(added))) if pays else []
+
+    @property
+    def floor(self) -> float:
+        """The least survival of what is proposed."""
+        return max(self.min, self.price.floor)
 
 
 class ModelDrafter(Drafter[_State]):
@@ -119,15 +132,19 @@ class ModelDrafter(Drafter[_State]):
         """Which model drafts, and how much.
 
         `target` names the draft model as any model is named. `max` bounds the depth, `branch` the siblings of a node
-        (1 is a chain), `nodes` the tree. A path whose expected survival falls below `min` is not extended. The others
-        are those of `load_model`.
+        (1 is a chain), `nodes` the tree. A path whose expected survival falls below `min` is not extended, and with
+        `thrift` none that is not worth its price. Only the first `head` ids are drafted, which are the frequent ones
+        where ids are in the order of merges, so that less of the head is read; 0 takes all. The others are those of
+        `load_model`.
         """
 
         target: str
-        max: int = 5
+        max: int = 10
         branch: int = 1
         nodes: int = 24
         min: float = 0.0
+        thrift: bool = True
+        head: int = 0
         dtype: str = ""
         ops: str = ""
         weights: str = ""
@@ -147,22 +164,25 @@ class ModelDrafter(Drafter[_State]):
             raise ConfigError(f"draft model '{config.target}' cannot drop what was rejected: choose another one")
         if config.branch > 1 and not loaded.target.info.trees:
             raise ConfigError(f"draft model '{config.target}' drafts chains only: leave out branch")
-        self.model = loaded.target
+        self.model = _headed(loaded.target, config.head)
+        self._price = Price(self.model.weight_bytes / target.weight_bytes) if config.thrift else FREE
         self._cache = self.model.new_cache(MAX_CONTEXT)
         self._limit = loaded.target.context
-        self._guesser = guesser_for(self.model.info, min(target.vocab_size, self.model.vocab_size))
+        known = min(target.vocab_size, self.model.vocab_size)
+        self._vocab = min(config.head or known, known)
+        self._guesser = guesser_for(self.model.info, self._vocab)
         self._warned = False
         self.draws = "chains" if config.branch == 1 else "trees"
 
     def start(self, context: SequenceContext) -> _State:
-        return _State(context, Request(context.sampling, context.noise), [context.token])
+        return _State(context, Request(_known(context.sampling, self._vocab), context.noise), [context.token])
 
     def commit(self, states: Sequence[_State], commits: CommitBatch) -> None:
         for state, commit in zip(states, commits, strict=True):
             state.tokens.extend(commit.token_n)
 
     def propose(self, states: Sequence[_State], budgets: Sequence[Budget]) -> DraftBatch:
-        growing = [_Growth(state, self._within(state, budget), max(self.config.min, budget.min_survival))
+        growing = [_Growth(state, self._within(state, budget), self._price, max(self.config.min, budget.min_survival))
                    for state, budget in zip(states, budgets, strict=True) if budget and self._catch_up(state)]
         grown = {id(item.state) for item in growing}
         depth = 0
@@ -275,7 +295,7 @@ class ModelDrafter(Drafter[_State]):
         for parent in sorted(item.frontier, key=lambda node: -state.survival(node)):
             if room <= 0:
                 break
-            q_V = proposal(logits_RV[item.row + parent], state.context.sampling, self.target.vocab_size)
+            q_V = proposal(logits_RV[item.row + parent], state.request.sampling, self.target.vocab_size)
             top_K = q_V.topk(min(self.config.branch, len(q_V))).values.tolist()
             chances = [state.survival(parent) * chance for chance in top_K if chance > 0.0]
             wanted = [chance for chance in chances if chance >= item.floor][:room]
@@ -293,3 +313,19 @@ class ModelDrafter(Drafter[_State]):
     def _forward(self, entries: Sequence[Entry]) -> Tensor:
         """One pass of the draft model; the logits of each entry's wanted rows, one entry after the other."""
         return self.model.forward(pack(self._cache, entries, self.model.device), self._cache).logits_RV
+
+
+def _headed(target: Target, head: int) -> Target:
+    """Raises: ConfigError where the model has no smaller head to offer."""
+    if head == 0:
+        return target
+    if head < 0 or not isinstance(target, NativeTarget):
+        raise ConfigError(f"head={head}: expected how many ids may be drafted, by a draft model on native ops; or 0")
+    return target.with_head(min(head, target.vocab_size))
+
+
+def _known(sampling: Sampling, vocab: int) -> Sampling:
+    """Without the biases of ids that are not drafted."""
+    if all(token < vocab for token in sampling.logit_bias):
+        return sampling
+    return replace(sampling, logit_bias={token: bias for token, bias in sampling.logit_bias.items() if token < vocab})

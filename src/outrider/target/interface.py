@@ -61,6 +61,10 @@ class TargetView(Protocol):
         """Absolute positions that it was built for."""
 
     @property
+    def weight_bytes(self) -> int:
+        """What the weights occupy in memory."""
+
+    @property
     def info(self) -> TargetInfo:
         """What it can do."""
 
@@ -87,10 +91,6 @@ class Target(TargetView, Protocol):
     """
 
     spec: ModelSpec
-
-    @property
-    def weight_bytes(self) -> int:
-        """What the weights occupy in memory."""
 
     def new_cache(self, num_tokens: int, payloads: Sequence[Payload] = ()) -> KVCache[Any]:
         """A cache for this model and its drafters' payloads with room for `num_tokens`, rounded up to blocks."""
