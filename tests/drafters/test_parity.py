@@ -24,7 +24,6 @@ from outrider.target.network import Network
 from outrider.target.tiny import TINY, tiny_target
 from outrider.testing.tape import Stage, Tape
 
-UNREADABLE = {"dspark-speculators-gated", "dspark-speculators-rnn"}  # heads that we do not have: see the test below
 RELATIVE = 1e-5
 
 
@@ -86,7 +85,7 @@ def assert_near(found: Tensor, wanted: Tensor) -> None:
     assert float((found - wanted).abs().max()) <= RELATIVE * float(wanted.abs().max())
 
 
-@pytest.mark.parametrize("name", sorted(set(golden_names("dflash")) - UNREADABLE))
+@pytest.mark.parametrize("name", golden_names("dflash"))
 def test_dflash(name: str) -> None:
     golden = draft_golden(name)
     drafter = DFlashDrafter(DFlashDrafter.Config(str(golden.folder), nodes=64), lending_target(golden))

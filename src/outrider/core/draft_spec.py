@@ -12,6 +12,8 @@ by canonical names, weights as [out, in]; D is the draft's hidden size, F the ta
       conv      layers.{i}.{attn,mlp}_conv.base [2, K, D]       layers.{i}.{attn,mlp}_conv.kernel.weight [2 K D / g, D]
       selector  selector.{before,after}.weight [vocabulary, rank]     selector.hidden.weight [rank, D]
       markov    markov.before.weight [vocabulary, rank]   markov.after.weight [draft vocabulary, rank]
+      gated     markov.gate.weight [rank, D + rank]   markov.gate.bias [rank]
+      rnn       markov.joint.weight [3 rank, 2 rank + D]   markov.joint.bias [3 rank]
       confidence  confidence.weight [1, D or D + rank]    confidence.bias [1], if it has one
     eagle3      layers.0.attn.{q,k,v}.weight [·, 2 D]     layers.0.feature_norm.weight [D]
                 fc_norms.{tap}.weight [target's D] with `fc_norm`   input_norm.weight [F] with `norm_before_fc`
@@ -92,6 +94,7 @@ class DFlashSpec(DraftSpec):
     conv: ConvSpec | None = None
     selector: SelectorSpec | None = None
     markov_rank: int = 0
+    markov_kind: Literal["vanilla", "gated", "rnn"] = "vanilla"
     confidence: Literal["none", "hidden", "hidden_markov"] = "none"
 
     @property

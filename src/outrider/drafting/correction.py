@@ -66,9 +66,9 @@ def correction_of(spec: DFlashSpec, weights: Mapping[str, Tensor], bias: Bias) -
     if not spec.markov_rank:
         return None
     before_VE = weights["markov.before.weight"]
-    if "markov.gate.weight" in weights:
+    if spec.markov_kind == "gated":
         return GatedMarkov(before_VE, bias, weights["markov.gate.weight"].float(), weights["markov.gate.bias"].float())
-    if "markov.joint.weight" in weights:
+    if spec.markov_kind == "rnn":
         return RecurrentMarkov(before_VE, bias, weights["markov.joint.weight"].float(),
                                weights["markov.joint.bias"].float())
     return Markov(before_VE, bias)

@@ -39,16 +39,18 @@ class RankHead:
     """Shapes: up_ED [E, D + 15], down_CE [4, E]."""
 
     up_ED: Tensor
-    up_E: Tensor
+    up_E: Tensor | None
     down_CE: Tensor
-    down_C: Tensor
+    down_C: Tensor | None
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor]) -> RankHead | None:
         """Takes its tensors from a checkpoint's, if it has any."""
         if "rank.up.weight" not in weights:
             return None
-        return cls(*(weights[f"rank.{name}"].float() for name in ("up.weight", "up.bias", "down.weight", "down.bias")))
+        up_ED, down_CE = (weights[f"rank.{name}.weight"].float() for name in ("up", "down"))
+        up_E, down_C = (weights.get(f"rank.{name}.bias") for name in ("up", "down"))
+        return cls(up_ED, None if up_E is None else up_E.float(), down_CE, None if down_C is None else down_C.float())
 
     def classes(self, normed_RD: Tensor, logits_RV: Tensor) -> list[int]:
         """The likeliest class of each row."""

@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "another scaling": ("z-lab", put("rope_scaling", {"rope_type": "longrope", "factor": 2.0}), "longrope"),
     "the embedding tapped": ("dspark", put("aux_hidden_state_layer_ids", [0, 2, 4]), "before the target's first"),
     "another method": ("dspark", put("speculators_model_type", "peagle"), "'peagle' is not supported"),
-    "a head with gates": ("dspark", put("markov_head_type", "gated"), "'gated' is not supported"),
+    "a head of no kind": ("dspark", put("markov_head_type", "wavy"), "'wavy' is not supported"),
     "no such width": ("dspark", put("target_hidden_size", 32), "'fc.weight' has the shape [16, 48], expected [16, 96]"),
     "more drafts than tokens": ("dspark", put("draft_vocab_size", 41), "at most the vocabulary, 40"),
     "no map": ("dspark", lambda c, t: t.pop("d2t"), "'d2t' is missing"),

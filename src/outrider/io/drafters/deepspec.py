@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from outrider.core.draft_spec import DFlashSpec
-from outrider.io.drafters.dspark import read_confidence, read_markov_rank
+from outrider.io.drafters.dspark import read_confidence, read_markov_kind, read_markov_rank
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.stack import check_taps, read_stack, unknown_taps
@@ -42,6 +42,7 @@ def read_deepspec(config: Fields, store: TensorStore, num_target_layers: int) ->
         causal=(False,) * stack.num_layers,
         from_anchor=True,
         markov_rank=rank,
+        markov_kind=read_markov_kind(config) if rank else "vanilla",
         confidence=read_confidence(config, rank, store),
     )
     check_dflash(config, spec)

@@ -9,17 +9,24 @@ from outrider.io.drafters.store import TensorStore
 from outrider.io.fields import Fields
 
 Confidence = Literal["none", "hidden", "hidden_markov"]
+MarkovKind = Literal["vanilla", "gated", "rnn"]
+_KINDS: tuple[MarkovKind, ...] = ("vanilla", "gated", "rnn")
 _RANK = 256
 _HEAD = "confidence_head."
 
 
 def read_markov_rank(fields: Fields) -> int:
-    """0 without a head. Raises: CheckpointError for heads that keep a state or look at hidden values."""
-    rank = fields.integer("markov_rank", _RANK)
+    """0 without a head."""
+    return fields.integer("markov_rank", _RANK)
+
+
+def read_markov_kind(fields: Fields) -> MarkovKind:
+    """Raises: CheckpointError for a head of another kind."""
     kind = fields.text("markov_head_type", "vanilla")
-    if rank and kind != "vanilla":
-        raise fields.unsupported("markov_head_type", kind, "vanilla")
-    return rank
+    for known in _KINDS:
+        if kind == known:
+            return known
+    raise fields.unsupported("markov_head_type", kind, ", ".join(_KINDS))
 
 
 def read_confidence(fields: Fields, rank: int, store: TensorStore) -> Confidence:

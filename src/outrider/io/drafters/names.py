@@ -131,6 +131,11 @@ def _dspark(spec: DFlashSpec) -> Iterator[DraftSlot]:
     if rank:
         yield DraftSlot("markov.before.weight", "markov_head.markov_w1.weight", (spec.stack.vocab_size, rank))
         yield DraftSlot("markov.after.weight", "markov_head.markov_w2.weight", (spec.draft_vocab_size, rank))
+        width = spec.stack.hidden_size + rank
+        mixers = {"vanilla": (), "gated": (("gate", rank, width),), "rnn": (("joint", 3 * rank, width + rank),)}
+        for name, rows, columns in mixers[spec.markov_kind]:
+            yield DraftSlot(f"markov.{name}.weight", f"markov_head.{name}_proj.weight", (rows, columns))
+            yield DraftSlot(f"markov.{name}.bias", f"markov_head.{name}_proj.bias", (rows,))
     if spec.confidence != "none":
         width = spec.stack.hidden_size + (rank if spec.confidence == "hidden_markov" else 0)
         yield DraftSlot("confidence.weight", "confidence_head.proj.weight", (1, width))

@@ -14,7 +14,7 @@ from typing import Literal
 from outrider.core.draft_spec import DFlashSpec, Eagle3Spec
 from outrider.core.spec import ModelSpec
 from outrider.errors import CheckpointError
-from outrider.io.drafters.dspark import read_confidence, read_markov_rank
+from outrider.io.drafters.dspark import read_confidence, read_markov_kind, read_markov_rank
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.stack import check_taps, read_draft_vocabulary, read_sliding, read_stack, unknown_taps
@@ -114,6 +114,7 @@ def _dflash(config: Fields, layer: Fields, layers: int, store: TensorStore) -> D
         conv=read_conv(config, kernel=2, group=16) if method == "dflash2" else None,
         selector=read_selector(config, rank=256, top_k=16) if method == "dflash2" else None,
         markov_rank=rank,
+        markov_kind=read_markov_kind(config) if rank else "vanilla",
         confidence=_confidence(config, rank, store) if method == "dspark" else "none",
     )
     if spec.selector is not None and spec.has_reduced_vocab:

@@ -88,7 +88,7 @@ def _dflash(spec: DFlashSpec) -> dict[str, object]:
     if spec.selector is not None:
         own |= {"selector_rank": spec.selector.rank, "selector_top_k": spec.selector.top_k}
     if method_of(spec) == "dspark":
-        own |= {"markov_rank": spec.markov_rank, "markov_head_type": "vanilla"}
+        own |= {"markov_rank": spec.markov_rank, "markov_head_type": spec.markov_kind}
         own["enable_confidence_head"] = spec.confidence != "none"
         own["confidence_head_with_markov"] = spec.confidence == "hidden_markov"
     return own

@@ -14,7 +14,7 @@ from dataclasses import replace
 from outrider.core.draft_spec import ConvSpec, DFlashSpec, DraftSpec, SelectorSpec
 from outrider.core.spec import ModelSpec
 from outrider.errors import CheckpointError, ConfigError
-from outrider.io.drafters.dspark import read_confidence, read_markov_rank
+from outrider.io.drafters.dspark import read_confidence, read_markov_kind, read_markov_rank
 from outrider.io.drafters.names import match_tensors
 from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.stack import check_at_most, check_taps, read_sliding, read_stack, stack_config, unknown_taps
@@ -142,6 +142,7 @@ def _dspark(spec: DFlashSpec, fields: Fields, store: TensorStore) -> DFlashSpec:
         spec,
         from_anchor=fields.flag("sample_from_anchor", True),
         markov_rank=rank,
+        markov_kind=read_markov_kind(fields) if rank else "vanilla",
         confidence=read_confidence(fields, rank, store),
     )
 
