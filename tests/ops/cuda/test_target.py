@@ -16,10 +16,11 @@ from outrider.core.sampling import Sampling
 from outrider.core.spec import ModelSpec
 from outrider.core.tree import DraftTree
 from outrider.drafting.syntax import drafter_of
+from outrider.engine.choices import ReferenceChooser
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.io.checkpoint import open_checkpoint
-from outrider.ops.cuda.graphs import Run
+from outrider.ops.cuda.graphs import CudaCapture, Run
 from outrider.target.cuda import MOST_GRAPHS, CudaTarget, rounded
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.pack import Entry, pack
@@ -33,13 +34,16 @@ GOLDEN = Path(__file__).parent.parent.parent / "golden" / "decoders"
 
 
 class Repeated:
-    """In place of a graph: the replay does everything again, over the same buffers."""
+    """Without a GPU in place of a graph: the replay does everything again, over the same buffers."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.recorded = 0
+        self._graphs = CudaCapture(device) if device.type == "cuda" else None
 
     def __call__(self, run: Run) -> Run:
         self.recorded += 1
+        if self._graphs is not None:
+            return self._graphs(run)
         run()
         return run
 
@@ -67,8 +71,9 @@ def test_the_logits_of_golden_models(name: str, device: torch.device) -> None:
 @pytest.mark.parametrize("kind", sorted(SPECS))
 def test_a_pass_in_a_bucket_is_the_pass(kind: str, device: torch.device) -> None:
     """Steps of many shapes, interleaved: rows that fill up leave neither logits, taps nor the cache changed."""
-    draw, capture, spec = random.Random(1), Repeated(), SPECS[kind]
-    targets = [tiny_target(0, spec, dtype=torch.float64, device=device), target_of(spec, device, capture)]
+    draw, capture, spec = random.Random(1), Repeated(device), SPECS[kind]
+    targets = [tiny_target(0, spec, dtype=torch.float64, device=device, ops="reference"),
+               target_of(spec, device, capture)]
     caches = [target.new_cache(1024) for target in targets]
     rows = [[cache.open() for _ in range(3)] for cache in caches]
     for chosen, pending, nodes in (((0,), 13, 0), ((0, 2), 1, 3), ((0,), 2, 5), ((2, 0), 1, 2), ((1, 0, 2), 1, 0)):
@@ -91,7 +96,7 @@ def test_a_pass_in_a_bucket_is_the_pass(kind: str, device: torch.device) -> None
 def test_a_cache_keeps_so_many_graphs(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outrider.target.cuda.MOST_GRAPHS", 2)
     assert MOST_GRAPHS > 2
-    capture = Repeated()
+    capture = Repeated(device)
     target = target_of(replace(TINY, num_layers=1), device, capture)
     cache = target.new_cache(64)
     row = cache.open()
@@ -108,7 +113,7 @@ def test_where_capture_fails_passes_are_launched_and_it_is_said_once(device: tor
         def __call__(self, run: Run) -> Run:
             raise RuntimeError("operation not permitted\nwhen stream is capturing")
 
-    target, wanted = target_of(TINY, device, Failing()), target_of(TINY, device)
+    target, wanted = target_of(TINY, device, Failing(device)), target_of(TINY, device)
     with caplog.at_level(logging.WARNING):
         found = [dense_logits(target, [1, 2, 3]) for _ in range(2)]
     assert torch.equal(found[0], dense_logits(wanted, [1, 2, 3])) and torch.equal(found[0], found[1])
@@ -122,15 +127,16 @@ def test_drafts_change_no_token(temperature: float, device: torch.device) -> Non
     requests = [Request((3, 4, 5, 6, 3, 4, 5, 6, 3, 4), sampling), Request((9, 8, 9, 8, 9), sampling)]
 
     def emitted(target: DecoderTarget, drafter: str, device_path: bool) -> list[list[int]]:
-        chooser = choices.DeviceChooser() if device_path else None
+        chooser = choices.DeviceChooser() if device_path else ReferenceChooser()
         engine = Engine(target, drafter_of(drafter, target), None, EngineConfig(max_draft=8, cache_tokens=256), chooser)
         added = [engine.add(request)[0] for request in requests]
         engine.run()
         engine.check_integrity()
         return [sequence.output for sequence in added]
 
-    wanted = emitted(tiny_target(0, TINY, dtype=torch.float64, device=device), "none", False)
-    assert emitted(target_of(TINY, device, Repeated()), "prompt_lookup:native=no", True) == wanted
+    reference = tiny_target(0, TINY, dtype=torch.float64, device=device, ops="reference")
+    wanted = emitted(reference, "none", False)
+    assert emitted(target_of(TINY, device, Repeated(device)), "prompt_lookup:native=no", True) == wanted
 
 
 @pytest.mark.parametrize(("rounding", "error"), [("q8", 0.02), ("q4", 0.25)])
