@@ -120,8 +120,9 @@ void Chooser::filter(const Request &request) {
     coarse_.resize(score_.size());
     float *coarse = coarse_.data();
     const int64_t split = std::min(last.id + 1, vocab); // of equals with the last, only those up to it stay
-    for (int64_t id = 0; id < split; ++id) coarse[id] = score[id] >= last.score ? (float)score[id] : -INFINITY;
-    for (int64_t id = split; id < vocab; ++id) coarse[id] = score[id] > last.score ? (float)score[id] : -INFINITY;
+    for (int64_t id = 0; id < vocab; ++id) coarse[id] = (float)score[id]; // first, or compilers branch
+    for (int64_t id = 0; id < split; ++id) coarse[id] = score[id] >= last.score ? coarse[id] : -INFINITY;
+    for (int64_t id = split; id < vocab; ++id) coarse[id] = score[id] > last.score ? coarse[id] : -INFINITY;
 }
 
 } // namespace outrider

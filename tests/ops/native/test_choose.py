@@ -110,6 +110,18 @@ def test_whole_vocabularies(vocab: int, temperature: float) -> None:
             assert chosen(logits_V, sampling, NoiseKey(seed), 5) == choose(logits_V, sampling, NoiseKey(seed), 5)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.5, 1.5])
+@pytest.mark.parametrize("top_p", [0.02, 0.5, 0.97])
+def test_the_nucleus_of_flat_rows(spread: float, top_p: float) -> None:
+    """Thousands are sorted roughly: a group too many or too few is some of 40 choices."""
+    logits_V = torch.randn(20_000, generator=torch.Generator().manual_seed(7)) * spread
+    logits_V[::3] = (logits_V[::3] * 8).round() / 8  # and many equals
+    for position in range(40):
+        sampling = Sampling(temperature=1.0, top_p=top_p)
+        wanted = choose(logits_V, sampling, NoiseKey(4), position)
+        assert chosen(logits_V, sampling, NoiseKey(4), position) == wanted
+
+
 def test_the_largest_noise_wins_among_equals() -> None:
     """With equal scores the choice is the argmax of the noise alone: 400 times the least of 20,000 uniforms."""
     token_C, logits_V, sampling = torch.arange(20_000), torch.full((20_000,), -3.0), Sampling(temperature=1.0)
