@@ -35,9 +35,9 @@ HOT = Sampling(temperature=1.0, top_k=3, max_tokens=4, ignore_eos=True)
 FUSSY = replace(HOT, repetition_penalty=1.5, presence_penalty=0.4, top_k=4)
 NUM_TEXTS = 800
 Z = 4.892  # a normal variate exceeds this once in 2e6
-DRAWING = [("ratio", "model:target=toy;max=3"), ("ratio", "model:target=toy;max=3;min=0.3"),
-           ("ratio", "model:target=toy;max=2;branch=2;nodes=6"), ("block", "model:target=toy;max=3"),
-           ("block", "model:target=toy;max=3;min=0.3"), ("ratio", "none")]
+DRAWING = [("ratio", "model:target=toy;thrift=no;max=3"), ("ratio", "model:target=toy;thrift=no;max=3;min=0.3"),
+           ("ratio", "model:target=toy;thrift=no;max=2;branch=2;nodes=6"), ("block", "model:target=toy;thrift=no;max=3"),
+           ("block", "model:target=toy;thrift=no;max=3;min=0.3"), ("ratio", "none")]
 
 
 @pytest.fixture(autouse=True)
@@ -153,11 +153,11 @@ def test_sampled_tokens_are_none_of_the_choices() -> None:
 def test_a_draft_model_that_is_the_target_is_always_right(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: LoadedModel("same", target_of(), None))
     request = Request(PROMPT, Sampling(temperature=1.0, seed=7, n=5, max_tokens=25))
-    for sample in generate(target_of(), "model:target=toy;max=3", [request], rule=rule)[0].samples:
+    for sample in generate(target_of(), "model:target=toy;thrift=no;max=3", [request], rule=rule)[0].samples:
         assert (sample.stats.rounds, sample.stats.accepted, sample.stats.emitted) == (6, 18, 24)
 
 
-@pytest.mark.parametrize("drafter", ["suffix", "suffix+model:target=toy", "recycling", "ngram_hash:entries=65536"])
+@pytest.mark.parametrize("drafter", ["suffix", "suffix+model:target=toy;thrift=no", "recycling", "ngram_hash:entries=65536"])
 def test_drafters_without_a_distribution_are_refused(drafter: str) -> None:
     for rule in ("ratio", "block"):
         with pytest.raises(ConfigError, match=rf"^rule '{rule}': drafter '.*' has no distribution to draw from"):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real_model
 MODEL = "smollm2-135m-instruct"
 NUM_PROMPTS, NUM_TOKENS = 4, 40
 DRAFTERS = ["none", "ngram_hash", "prompt_lookup", "suffix", "recycling", "suffix+recycling",
-            "model:target={model}"]
+            "model:target={model};max=5;thrift=no"]
 
 
 @pytest.fixture(scope="module")
