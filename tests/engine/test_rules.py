@@ -26,6 +26,7 @@ from outrider.engine.engine import Engine
 from outrider.errors import ConfigError
 from outrider.target.decoder import DecoderTarget
 from outrider.target.load import LoadedModel
+from outrider.testing.tiny_drafts import tiny_draft
 from outrider.verify.dice import Dice
 from outrider.verify.ratio import Law, walk_drawn
 from tiny_engine import dense_logits, generate, ids, target_of
@@ -36,14 +37,18 @@ FUSSY = replace(HOT, repetition_penalty=1.5, presence_penalty=0.4, top_k=4)
 NUM_TEXTS = 800
 Z = 4.892  # a normal variate exceeds this once in 2e6
 DRAWING = [("ratio", "model:target=toy;thrift=no;max=3"), ("ratio", "model:target=toy;thrift=no;max=3;min=0.3"),
-           ("ratio", "model:target=toy;thrift=no;max=2;branch=2;nodes=6"), ("block", "model:target=toy;thrift=no;max=3"),
-           ("block", "model:target=toy;thrift=no;max=3;min=0.3"), ("ratio", "none")]
+           ("ratio", "model:target=toy;thrift=no;max=2;branch=2;nodes=6"),
+           ("block", "model:target=toy;thrift=no;max=3"),
+           ("block", "model:target=toy;thrift=no;max=3;min=0.3"), ("ratio", "none"),
+           ("ratio", "dflash:checkpoint=dspark;max=3"), ("block", "eagle3:checkpoint=eagle3-reduced;branch=1;max=3")]
 
 
 @pytest.fixture(autouse=True)
 def _draft_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The target's own weights, spread less: nearly one token a round is accepted."""
     monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: LoadedModel("toy", kin(), None))
+    monkeypatch.setattr("outrider.drafting.neural.open_drafter",
+                        lambda path, **_: tiny_draft(path, target=target_of().spec))
 
 
 def kin() -> DecoderTarget:
@@ -157,7 +162,8 @@ def test_a_draft_model_that_is_the_target_is_always_right(rule: str, monkeypatch
         assert (sample.stats.rounds, sample.stats.accepted, sample.stats.emitted) == (6, 18, 24)
 
 
-@pytest.mark.parametrize("drafter", ["suffix", "suffix+model:target=toy;thrift=no", "recycling", "ngram_hash:entries=65536"])
+@pytest.mark.parametrize("drafter", ["suffix", "suffix+model:target=toy;thrift=no", "recycling",
+                                     "ngram_hash:entries=65536", "eagle3:checkpoint=eagle3", "specblock:checkpoint=specblock"])
 def test_drafters_without_a_distribution_are_refused(drafter: str) -> None:
     for rule in ("ratio", "block"):
         with pytest.raises(ConfigError, match=rf"^rule '{rule}': drafter '.*' has no distribution to draw from"):

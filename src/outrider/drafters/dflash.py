@@ -23,7 +23,7 @@ from torch import Tensor
 from outrider.cache.payload import Payload
 from outrider.core.draft_spec import DFlashSpec
 from outrider.core.tree import ANCHOR, Budget, DraftTree
-from outrider.drafting.correction import Asked, Correction, assured, confidence_of, correction_of
+from outrider.drafting.correction import Asked, Corrected, assured, confidence_of, correction_of
 from outrider.drafting.growth import grown
 from outrider.drafting.guesses import Guess, Question
 from outrider.drafting.levels import Growth
@@ -95,10 +95,10 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         first_rows = accumulate((len(part.wanted) for part in parts), initial=0)
         drafting = [_Drafting(state, Growth(budget, state.token_n[-1]), first_row)
                     for state, budget, first_row in zip(states, within, first_rows, strict=False)]
-        if self._correction is None:
+        if self._correction is None and not any(state.context.draw for state in states):
             return self._independent(drafting, self.widened(outputs.logits_RV))
         while growing := [one for one in drafting if one.growth.frontier]:
-            self._next_level(growing, outputs.logits_RV, outputs.hidden_RD, self._correction)
+            self._next_level(growing, outputs.logits_RV, outputs.hidden_RD)
         return [one.growth.tree() for one in drafting]
 
     def _within(self, budget: Budget) -> Budget:
@@ -124,25 +124,24 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
 
         return [grown(partial(row_of, one), one.growth.budget, one.growth.anchor) for one in drafting]
 
-    def _next_level(self, growing: Sequence[_Drafting], logits_RV: Tensor, hidden_RD: Tensor,
-                    correction: Correction) -> None:
+    def _next_level(self, growing: Sequence[_Drafting], logits_RV: Tensor, hidden_RD: Tensor) -> None:
         """Children for all frontiers, each node's row corrected for its token."""
         nodes = [(one, node) for one in growing for node in one.growth.frontier]
         row_n = [one.first_row + one.growth.depth(node) for one, node in nodes]
         asked = Asked(logits_RV[row_n], hidden_RD[row_n], [one.growth.token(node) for one, node in nodes],
                       [one.before(node) for one, node in nodes])
-        corrected = correction.applied(asked)
-        questions = [Question(one.state.request, index, one.state.anchor + 1 + one.growth.depth(node))
-                     for index, (one, node) in enumerate(nodes)]
-        guesses = self._guesser.guesses(self.widened(corrected.logits_nV), questions, self.config.branch)
-        if self._confidence is not None:
-            guesses = [assured(found, chance)
-                       for found, chance in zip(guesses, self._confidence.chances(asked), strict=True)]
+        corrected = Corrected(asked.logits_nV, asked.state_n)
+        if self._correction is not None:
+            corrected = self._correction.applied(asked)
         for (one, node), state_E in zip(nodes, corrected.state_n, strict=True):
             one.left[node] = state_E
-        rest = iter(guesses)
-        for one in growing:
-            one.growth.extend([next(rest) for _ in one.growth.frontier], self.config.branch)
+        self.extend([one.state for one in growing], [one.growth for one in growing], self.widened(corrected.logits_nV),
+                    partial(self._assured, asked))
+
+    def _assured(self, asked: Asked, guesses: list[list[Guess]]) -> list[list[Guess]]:
+        if self._confidence is None:
+            return guesses
+        return [assured(found, chance) for found, chance in zip(guesses, self._confidence.chances(asked), strict=True)]
 
     def _bias(self, mixed_nE: Tensor) -> Tensor:
         device = self.target.device

@@ -19,7 +19,6 @@ from outrider.cache.payload import Payload
 from outrider.core.draft_spec import Eagle3Spec
 from outrider.core.step import ROOT
 from outrider.core.tree import ANCHOR, Budget, DraftTree
-from outrider.drafting.guesses import Question
 from outrider.drafting.levels import Growth
 from outrider.drafting.neural import NeuralDrafter, NeuralState, Pending
 from outrider.drafting.rows import Rows, stacked
@@ -128,13 +127,7 @@ class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
         self._extend(growing, self.widened(outputs.logits_RV))
 
     def _extend(self, growing: Sequence[_Branching], logits_RV: Tensor) -> None:
-        """Children of the frontiers, whose logits these are."""
-        asked = [(tree, node) for tree in growing for node in tree.growth.frontier]
-        questions = [Question(tree.state.request, row, tree.state.anchor + 1 + tree.growth.depth(node))
-                     for row, (tree, node) in enumerate(asked)]
-        guesses = iter(self._guesser.guesses(logits_RV, questions, self.config.branch))
-        for tree in growing:
-            tree.growth.extend([next(guesses) for _ in tree.growth.frontier], self.config.branch)
+        self.extend([tree.state for tree in growing], [tree.growth for tree in growing], logits_RV)
 
     def _within(self, budget: Budget) -> Budget:
         config = self.config

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
+from outrider.core.drawn import DrawnTree
+from outrider.core.ratio_noise import DrawKey
 from outrider.core.tree import ANCHOR, Budget, DraftTree
+from outrider.drafting.draws import drawn
 from outrider.drafting.guesses import Guess
 
 
@@ -33,6 +38,7 @@ class Growth:
     anchor: int
     pool: list[Candidate] = field(default_factory=list)
     frontier: list[int] = field(default_factory=lambda: [ANCHOR])
+    q_NV: list[Tensor] = field(default_factory=list)
     _children: dict[int, dict[int, int]] = field(default_factory=dict)
 
     def depth(self, node: int) -> int:
@@ -70,8 +76,26 @@ class Growth:
         best = sorted(self.frontier, key=lambda node: -self.pool[node].survival)[:width]
         self.frontier = [node for node in sorted(best) if self.pool[node].depth < self.budget.depth]
 
+    def draw(self, q_V: Tensor, key: DrawKey, position: int) -> None:
+        """One token, drawn from q, behind the only node of the frontier. `position` is that of the round's first token.
+
+        Whether there is one is settled before it is drawn: while the likeliest token would be likely enough.
+        """
+        parent, = self.frontier
+        chance = self.survival(parent) * float(q_V.max())
+        self.frontier = []
+        if chance >= self.budget.min_survival and len(self.pool) < self.budget.nodes:
+            token, = drawn(q_V, key, position, parent, 1)
+            self.pool.append(Candidate(token, parent, self.depth(parent) + 1, chance))
+            self.q_NV.append(q_V)
+            self.frontier = [len(self.pool) - 1]
+            self.narrow(1)
+
     def tree(self) -> DraftTree:
-        """The likeliest candidates, in the order in which they came up."""
+        """The likeliest candidates, in the order in which they came up; all of them if they were drawn."""
+        if self.q_NV:
+            return DrawnTree([one.token for one in self.pool], range(ANCHOR, len(self.pool) - 1), (),
+                             [one.survival for one in self.pool], self.q_NV)
         order = sorted(range(len(self.pool)), key=lambda node: -self.pool[node].survival)
         kept = sorted(order[: self.budget.nodes])
         place = {node: at for at, node in enumerate(kept)} | {ANCHOR: ANCHOR}

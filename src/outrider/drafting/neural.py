@@ -13,8 +13,9 @@ What a prefix hit brings has no features, but its entries: hits end where a draf
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -25,8 +26,10 @@ from outrider.cache.payload import Pages, Payload, Store
 from outrider.core.commit import CommitBatch
 from outrider.core.draft_spec import DraftSpec
 from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
-from outrider.drafting.guesses import Request, guesser_for
+from outrider.drafting.draws import proposal
+from outrider.drafting.guesses import Guess, Question, Request, guesser_for
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
+from outrider.drafting.levels import Growth
 from outrider.errors import ConfigError
 from outrider.io.drafters.open import DraftCheckpoint, open_drafter
 from outrider.nn.network import Description, Outputs
@@ -90,6 +93,7 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         self.spec = checkpoint.spec  # type: ignore[assignment]
         self._check()
         self.taps, self.thinking = self.spec.taps, checkpoint.thinking
+        self.draws = "chains" if getattr(self.config, "branch", 0) == 1 else "nothing"
         self.payloads = (self.payload(),)
         weights = {name: checkpoint.tensor(name, checkpoint.dtype(name)) for name in checkpoint.names}
         self._draft_ids = weights.pop("draft_ids", None)
@@ -165,6 +169,26 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
     def finish(self, state: NeuralState) -> None:
         """What is still pending is absorbed, so that whoever shares the prefix finds it."""
         self.absorb([state])
+
+    def extend(self, states: Sequence[NeuralState], growths: Sequence[Growth], logits_RV: Tensor,
+               assured: Callable[[list[list[Guess]]], list[list[Guess]]] = lambda guesses: guesses) -> None:
+        """Children for all frontiers, whose logits over the target's ids these are, node after node.
+
+        They are guessed, and `assured` may say more of their chances, or drawn where a rule asks for that.
+        """
+        rows = list(accumulate((len(growth.frontier) for growth in growths), initial=0))
+        questions = [Question(state.request, row + index, state.anchor + 1 + growth.depth(node))
+                     for state, growth, row in zip(states, growths, rows, strict=False)
+                     for index, node in enumerate(growth.frontier)]
+        drawing = [state.context.draw for state in states]
+        guesses = iter(assured(self._guesser.guesses(logits_RV, questions, self.config.branch)))
+        for state, growth, row, key in zip(states, growths, rows, drawing, strict=False):
+            found = [next(guesses) for _ in growth.frontier]
+            if key is None:
+                growth.extend(found, self.config.branch)
+            elif growth.frontier:
+                growth.draw(proposal(logits_RV[row], state.request.sampling, self.target.vocab_size), key,
+                            len(state.token_n))
 
     def remember(self, pending: Sequence[Pending], outputs: Outputs, rows: int) -> None:
         """Keeps the outputs of each sequence's last `rows` rows, all that a pass was asked for."""
