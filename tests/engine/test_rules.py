@@ -163,7 +163,8 @@ def test_a_draft_model_that_is_the_target_is_always_right(rule: str, monkeypatch
 
 
 @pytest.mark.parametrize("drafter", ["suffix", "suffix+model:target=toy;thrift=no", "recycling",
-                                     "ngram_hash:entries=65536", "eagle3:checkpoint=eagle3", "specblock:checkpoint=specblock"])
+                                     "ngram_hash:entries=65536", "eagle3:checkpoint=eagle3",
+                                     "specblock:checkpoint=specblock"])
 def test_drafters_without_a_distribution_are_refused(drafter: str) -> None:
     for rule in ("ratio", "block"):
         with pytest.raises(ConfigError, match=rf"^rule '{rule}': drafter '.*' has no distribution to draw from"):
