@@ -7,7 +7,7 @@ import string
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_sources import make_entry, pieces
@@ -119,6 +119,7 @@ def test_what_leads_nowhere_says_what_to_do(library: Library, text: str, complai
     assert "outrider models" in str(caught.value) or "a catalogue name" in str(caught.value)
 
 
+@example("ollama:a\0b")
 @given(st.text(alphabet=string.printable + "\0" + "äß\u2581\U0001f600", max_size=30))
 def test_any_text_is_resolved_or_refused(text: str) -> None:
     library = Library(Path("/nowhere"), Catalogue(), stores_below(Path("/nowhere")))

@@ -88,7 +88,7 @@ def parse_reference(reference: str, catalogue: Catalogue) -> Reference:
     path = _as_path(text)
     if text and _exists(path):
         return PathReference(path)
-    if text.lower().startswith("ollama:") and len(text) > len("ollama:"):
+    if text.lower().startswith("ollama:") and len(text) > len("ollama:") and "\0" not in text:  # no file is called so
         name, _, tag = text[len("ollama:") :].partition(":")
         return OllamaReference(name, tag or "latest")
     if entry := catalogue.find(text):
