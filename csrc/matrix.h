@@ -45,12 +45,20 @@ struct Matrix {
 static inline int num_tiles(const Matrix &matrix) { return (matrix.rows + TILE_ROWS - 1) / TILE_ROWS; }
 static inline bool is_quantised(Kind kind) { return kind < Kind::BFLOAT; }
 
-// Rows of activations as quantised matrices want them: 8 bits, one scale for 32 inputs.
-// Row r has q + r * inputs, scale + r * (inputs / 32), sum + r * (inputs / 16).
+// 256 inputs of a row of activations (fewer in the last block) as quantised matrices want them: 8 bits, one scale for 32,
+// and what else depends on no weight. All that a product reads lies together, at distances that are constants.
+struct InputBlock {
+    int8_t q[BLOCK_INPUTS];          // -127 … 127
+    float scale[BLOCK_INPUTS / 32];  // x is about q * scale
+    float lift[BLOCK_INPUTS / 32];   // scale * the sum of the q of 32: what minima are multiplied by
+    int32_t start[BLOCK_INPUTS / 16]; // -32 * the sum of the q of 16: where integers of codes with offset 32 begin
+};
+
+// Rows of a block of inputs lie side by side, as they are multiplied:  block b of row r is  block[b * stride + r].
 struct QuantisedRows {
-    int8_t *q;      // -127 … 127
-    float *scale;   // x is about q * scale
-    int32_t *sum;   // of the q of each 16
+    InputBlock *block;
+    int64_t stride; // rows there is room for
+    InputBlock *at(int index, int64_t row) const { return block + index * stride + row; }
 };
 
 } // namespace outrider

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from outrider.ops.native.library import Library, load
+from quantised_rows import INPUT_BLOCK
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]
@@ -51,13 +52,6 @@ def pointer(array: Array) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised:
-    q: NDArray[np.int8]
-    scale: Floats
-    total: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
 class RowKernels:
     """One kernel set. Arrays come and go as they are: float32, contiguous, aligned or not."""
 
@@ -72,12 +66,11 @@ class RowKernels:
         code = self.library.function(f"outrider_{name}", [c_void_p, *types])(self.handle, *arguments)
         assert code == 0
 
-    def quantise(self, x: Floats) -> Quantised:
+    def quantise(self, x: Floats) -> Array:
+        """Shapes: returns [blocks, rows] of INPUT_BLOCK; what the last block has no inputs for is zero."""
         rows, inputs = x.shape
-        out = Quantised(np.empty((rows, inputs), np.int8), np.empty((rows, inputs // 32), np.float32),
-                        np.empty((rows, inputs // 16), np.int32))
-        self.call("quantise", pointer(x), rows, inputs, pointer(out.q), pointer(out.scale), pointer(out.total),
-                  types=[c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_void_p])
+        out = np.zeros((-(-inputs // 256), rows), INPUT_BLOCK)
+        self.call("quantise", pointer(x), rows, inputs, pointer(out), types=[c_void_p, c_int32, c_int32, c_void_p])
         return out
 
     def norm(self, x: Floats, weight: Floats, eps: float, y: Floats) -> Floats:

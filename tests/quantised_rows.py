@@ -10,6 +10,8 @@ from torch import Tensor
 
 from outrider.ops.native.matrix import QuantisedInputs
 
+INPUT_BLOCK = np.dtype([("q", np.int8, 256), ("scale", np.float32, 8), ("lift", np.float32, 8),
+                        ("start", np.int32, 16)])  # as in csrc/matrix.h
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
           "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}  # where a block has half-precision scales and minima
 TYPES = tuple(HALVES)
@@ -51,15 +53,24 @@ def quantised(x: Tensor) -> QuantisedInputs:
 
 
 def with_sums(q: Tensor, scale: Tensor) -> QuantisedInputs:
-    return QuantisedInputs(q.contiguous(), scale.contiguous(),
-                           q.reshape(len(q), q.shape[1] // 16, 16).sum(-1, dtype=torch.int32).contiguous())
+    rows, inputs = q.shape
+    count = -(-inputs // 256)
+    sums = q.reshape(rows, inputs // 16, 16).sum(-1, dtype=torch.int32)
+    lift = scale * sums.reshape(rows, inputs // 32, 2).sum(-1)
+    found = np.zeros((count, rows), INPUT_BLOCK)
+    for name, values in {"q": q, "scale": scale, "lift": lift, "start": -32 * sums}.items():
+        width = found[name].shape[-1]
+        whole = torch.nn.functional.pad(values, (0, count * width - values.shape[1]))
+        found[name] = whole.reshape(rows, count, width).transpose(0, 1).numpy()
+    return QuantisedInputs(torch.from_numpy(found.view(np.uint8).reshape(count, rows, INPUT_BLOCK.itemsize)))
 
 
-def rounded(x: QuantisedInputs) -> Tensor:
+def rounded(x: QuantisedInputs, inputs: int) -> Tensor:
     """What the quantised activations stand for, in float64."""
-    groups = x.q.double().reshape(*x.scale.shape, 32) * x.scale.double()[..., None]
-    return groups.reshape(x.q.shape)
+    blocks = x.blocks.numpy().view(INPUT_BLOCK)[..., 0]
+    values = blocks["q"].reshape(*blocks.shape, 8, 32).astype(np.float64) * blocks["scale"][..., None]
+    return torch.from_numpy(values.swapaxes(0, 1).reshape(len(x), -1)[:, :inputs])
 
 
 def some_rows(x: QuantisedInputs, first: int, last: int) -> QuantisedInputs:
-    return QuantisedInputs(x.q[first:last].clone(), x.scale[first:last].clone(), x.sum[first:last].clone())
+    return QuantisedInputs(x.blocks[:, first:last].clone(memory_format=torch.contiguous_format))

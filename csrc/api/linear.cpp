@@ -50,15 +50,15 @@ OUTRIDER_API int32_t outrider_matrix_unpack(int32_t kind, int32_t rows, int32_t 
     return 0;
 }
 
-// A product on the calling thread, as tests and benchmarks want it. Quantised kinds take q, x_scale and sum (see
-// QuantisedRows), the others x; bias and add may be null.
+// A product on the calling thread, as tests and benchmarks want it. Quantised kinds take blocks [blocks][num_x], the
+// others x; bias and add may be null.
 OUTRIDER_API int32_t outrider_linear(const Kernels *kernels, int32_t kind, int32_t rows, int32_t inputs,
-                                     const uint8_t *data, int32_t num_x, int8_t *q, float *x_scale, int32_t *sum,
-                                     const float *x, const float *bias, const float *add, float *y, int64_t stride,
-                                     int32_t tile_begin, int32_t tile_end) {
+                                     const uint8_t *data, int32_t num_x, InputBlock *blocks, const float *x,
+                                     const float *bias, const float *add, float *y, int64_t stride, int32_t tile_begin,
+                                     int32_t tile_end) {
     if (!kernels || !valid(kind, rows, inputs) || tile_begin < 0) return BAD_ARGUMENT;
     const Matrix matrix = matrix_of(kind, rows, inputs, data);
     if (tile_end > num_tiles(matrix)) return BAD_ARGUMENT;
-    kernels->linear(LinearCall{&matrix, {q, x_scale, sum}, x, num_x, bias, add, y, stride}, tile_begin, tile_end);
+    kernels->linear(LinearCall{&matrix, {blocks, num_x}, x, num_x, bias, add, y, stride}, tile_begin, tile_end);
     return 0;
 }

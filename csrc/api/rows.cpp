@@ -7,10 +7,10 @@ using namespace outrider;
 
 constexpr int32_t BAD_SIZE = -1;
 
-OUTRIDER_API int32_t outrider_quantise(const Kernels *kernels, const float *x, int32_t rows, int32_t inputs, int8_t *q,
-                                       float *scale, int32_t *sum) {
+OUTRIDER_API int32_t outrider_quantise(const Kernels *kernels, const float *x, int32_t rows, int32_t inputs,
+                                       InputBlock *out) {
     if (rows < 0 || inputs < 0 || inputs % 32) return BAD_SIZE;
-    kernels->quantise(x, rows, inputs, {q, scale, sum});
+    kernels->quantise(x, rows, inputs, {out, rows});
     return 0;
 }
 

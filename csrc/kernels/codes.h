@@ -9,12 +9,21 @@ namespace outrider::OUTRIDER_ISA {
 constexpr int MAX_GROUPS = BLOCK_INPUTS / 16;
 
 struct Weights {
-    int first_input, num_inputs; // which inputs of a row the block is for
-    int offset;                  // of symmetric kinds, as the codes still have it when they are multiplied
-    const uint8_t *codes;        // as packed: unpacking them again for every few rows is cheaper than keeping them
+    int block, groups;    // which inputs of a row the block is for, and how many times 32
+    const uint8_t *codes; // as packed: unpacking them again for every few rows is cheaper than keeping them
     alignas(64) float scale[MAX_GROUPS][LANES];
     alignas(64) float minimum[MAX_GROUPS][LANES];
 };
+
+// What inner loops need to know of a kind.
+template <int GROUP_, bool AFFINE_, int LOW_, int HIGH_> struct Shape {
+    static constexpr int GROUP = GROUP_, PARTS_OF_32 = 32 / GROUP_, LOW = LOW_, HIGH = HIGH_, BITS = LOW_ + HIGH_;
+    static constexpr int GROUP_BYTES = BITS * 64;
+    static constexpr bool AFFINE = AFFINE_, BYTES = BITS == 8;
+    static constexpr bool SIGNED = BYTES && BYTES_ARE_SIGNED; // the offset is in the codes
+};
+template <Kind KIND>
+using ShapeOf = Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low, layout_of(KIND).high>;
 
 template <int N> struct Words {
     typedef uint16_t type __attribute__((vector_size(N)));
@@ -48,13 +57,13 @@ template <int LOW, int HIGH, int WIDTH> OUTRIDER_INLINE void unpack_planes(const
 
 // Vector i (of eight) of a group of 32 inputs: four consecutive inputs of the sixteen outputs. Shifts and masks run
 // where the products leave the processor idle.
-template <int LOW, int HIGH> OUTRIDER_INLINE B group_vector(const uint8_t *group, int i) {
+template <class S> OUTRIDER_INLINE B group_vector(const uint8_t *group, int i) {
     typedef typename Words<REGISTER_BYTES>::type V;
     B r;
     for (int p = 0; p < PARTS; ++p) {
-        V bytes = field<LOW, 0, 64, V>(group + p * REGISTER_BYTES, i);
-        if (HIGH) bytes |= field<HIGH ? HIGH : 1, LOW, 64, V>(group + LOW * 64 + p * REGISTER_BYTES, i);
-        if (LOW == 8 && BYTES_ARE_SIGNED) bytes ^= 0x8080;
+        V bytes = field<S::LOW, 0, 64, V>(group + p * REGISTER_BYTES, i);
+        if (S::HIGH) bytes |= field<S::HIGH ? S::HIGH : 1, S::LOW, 64, V>(group + S::LOW * 64 + p * REGISTER_BYTES, i);
+        if (S::SIGNED) bytes ^= 0x8080;
         r.part[p] = (u8p)bytes;
     }
     return r;
@@ -97,9 +106,9 @@ template <Kind KIND> OUTRIDER_INLINE void unpack_two_levels(const uint8_t *scale
 template <Kind KIND> OUTRIDER_INLINE void unpack(const uint8_t *from, int inputs, int block, Weights &to) {
     constexpr Layout of = layout_of(KIND);
     const int groups = groups_of_block(inputs, block);
-    to.first_input = block * BLOCK_INPUTS;
-    to.num_inputs = groups * 32;
-    to.offset = of.low == 8 && BYTES_ARE_SIGNED ? 0 : of.offset;
+    static_assert(of.affine || of.offset == 1 << (of.low + of.high - 1), "products take the offset from the bits");
+    to.block = block;
+    to.groups = groups;
     to.codes = from;
     const uint8_t *scales = from + groups * group_code_bytes(of);
     if constexpr (of.two_level) unpack_two_levels<KIND>(scales, groups, to);

@@ -1,12 +1,13 @@
 // y = x @ matrix.T, for any number of rows.
 //
 //   for each 64 rows:                       their inputs stay in the second-level cache
-//     for each tile of 16 outputs:          one stretch of memory, read once (many rows: for two tiles at once)
+//     for each tile of 16 outputs:          one stretch of memory, read once (several rows: for two tiles at once)
 //       for each block of 256 inputs:       its scales become floats
 //         for up to ROWS rows:              one load of weights, unpacked in registers, feeds all of them
-//           for each group of 32 (or 16):   exact integers, then one multiply-add into the row's floats
+//           for each group of 32 inputs:    exact integers times the weights' scales, then one multiply-add by the
+//                                           inputs' scale into the row's floats
 //
-// A row's floating-point operations are those of its own groups, ascending: scale, then minimum; then bias, then add.
+// A row's floating-point operations are those of its own groups, ascending: scales, then minimum; then bias, then add.
 // How rows are gathered into blocks cannot show in their bits.
 #pragma once
 
@@ -40,12 +41,13 @@ struct RowBlocks {
 
 // Rows begin … begin + count of T tiles next to each other.
 template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, int tile, int begin, int count) {
+    using S = ShapeOf<KIND>;
     constexpr Layout of = layout_of(KIND);
-    constexpr int AT_MOST = T == 1 ? ROWS : ROWS_OF_PAIRS;
+    constexpr int AT_MOST = T == 1 ? ROWS : ROWS_OF_PAIRS - (S::GROUP == 16 ? 2 : 0);
     const int inputs = call.matrix->inputs;
     const int64_t tile_size = tile_bytes(of, inputs);
     const RowBlocks rows(count, AT_MOST);
-    const uint8_t *from = call.matrix->data + tile * tile_size;
+    const uint8_t *start = call.matrix->data + tile * tile_size, *from = start;
     Weights weights[T];
     alignas(64) float sum[CHUNK * T * LANES];
     for (int m = 0; m < count * T; ++m) store(sum + m * LANES, zero());
@@ -54,18 +56,18 @@ template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, 
         const int64_t bytes = block_bytes(of, groups);
         for (int t = 0; t < T; ++t) unpack<KIND>(from + t * tile_size, inputs, block, weights[t]);
         for (int b = 0; b < rows.count; ++b) { // the first rows fetch for all
-            const Ahead ahead{from + AHEAD_BYTES, b ? 0 : bytes / groups, tile_size};
-            multiply_rows<ShapeOf<KIND>, T, AT_MOST>(call, weights, begin + rows.begin(b), rows.size(b),
-                                                     sum + rows.begin(b) * T * LANES, ahead);
+            const Ahead ahead{start, from - start + T * AHEAD_BYTES, b ? 0 : bytes / groups, tile_size};
+            multiply_rows<S, T, AT_MOST>(weights, call.x.at(block, begin + rows.begin(b)), rows.size(b),
+                                         sum + rows.begin(b) * T * LANES, ahead);
         }
         from += bytes;
     }
     for (int m = 0; m < count * T; ++m) finish(call, tile + m % T, begin + m / T, load(sum + m * LANES));
 }
 
-// Pairs of tiles as far as they go; kinds with scales per 16 have no registers to spare for them.
+// Pairs of tiles as far as they go.
 template <Kind KIND> static void quantised_range(const LinearCall &call, int tile, int end, int begin, int count) {
-    if constexpr (ROWS_OF_PAIRS > 0 && layout_of(KIND).group == 32) {
+    if constexpr (ROWS_OF_PAIRS > 0) {
         for (; count >= MANY_ROWS && tile + 1 < end; tile += 2) quantised_tiles<KIND, 2>(call, tile, begin, count);
     }
     for (; tile < end; ++tile) quantised_tiles<KIND, 1>(call, tile, begin, count);

@@ -7,130 +7,123 @@
 namespace outrider::OUTRIDER_ISA {
 
 // As many rows as registers hold twice, as integers and as floats. With many registers, two tiles at once make do with
-// fewer loads of inputs; that pays where there are many rows.
+// half the loads of inputs, of which one tile needs one for each product.
 #if defined(__AVX512F__)
-constexpr int ROWS = 8, ROWS_OF_PAIRS = 5, MANY_ROWS = 33;
+constexpr int ROWS = 8, ROWS_OF_PAIRS = 6;
 #elif defined(__AVX2__)
-constexpr int ROWS = 4, ROWS_OF_PAIRS = 0, MANY_ROWS = 0;
+constexpr int ROWS = 4, ROWS_OF_PAIRS = 0;
 #else
-constexpr int ROWS = 2, ROWS_OF_PAIRS = 0, MANY_ROWS = 0;
+constexpr int ROWS = 2, ROWS_OF_PAIRS = 0;
 #endif
+constexpr int MANY_ROWS = 9; // from here on pairs of tiles pay: memory no longer sets the pace
 
-// What inner loops need to know of a kind.
-template <int GROUP_, bool AFFINE_, int LOW_, int HIGH_> struct Shape {
-    static constexpr int GROUP = GROUP_, SUMS = GROUP_ / 16, LOW = LOW_, HIGH = HIGH_;
-    static constexpr bool AFFINE = AFFINE_, BYTES = LOW_ == 8;
-};
-template <Kind KIND>
-using ShapeOf =
-    Shape<layout_of(KIND).group, layout_of(KIND).affine, layout_of(KIND).low, layout_of(KIND).high>;
-
-// One block of inputs of R rows, with what depends on no weight worked out.
-template <int R> struct Rows {
-    const int8_t *q[R];
-    const float *scale[R];
-    int32_t start[R][MAX_GROUPS]; // symmetric: -offset * sum of the group's q, where its integers begin
-    float lift[R][MAX_GROUPS];    // affine: sum of the group's inputs, to be multiplied by its minimum
-};
-
-// What a row's sums of q say about `groups` groups of weights. Nearly always a whole block's, hence a constant.
-template <class S>
-OUTRIDER_INLINE void take_sums(const int32_t *sum, const float *scale, int offset, int groups, int32_t *start,
-                               float *lift) {
-    for (int g = 0; g < groups; ++g) {
-        const int32_t total = S::SUMS == 2 ? sum[2 * g] + sum[2 * g + 1] : sum[g];
-        if (S::AFFINE) lift[g] = scale[S::SUMS == 2 ? g : g / 2] * (float)total;
-        else start[g] = -offset * total;
-    }
+// Where the integers of part `part` of a group of 32 inputs begin: at 0, or with the offset of the codes made good.
+template <class S> OUTRIDER_INLINE I first_sum(const InputBlock &x, int group, int part) {
+    if (S::AFFINE || S::SIGNED) return splat_int(0);
+    const int32_t *start = x.start + group * 2 + part;
+    I sum = splat_int(start[0]);
+    if (S::GROUP == 32) sum = sum + splat_int(start[1]);
+    return S::BITS > 6 ? shift_left<(S::BITS > 6 ? S::BITS - 6 : 0)>(sum)
+                       : shift_right<(S::BITS < 6 ? 6 - S::BITS : 0)>(sum);
 }
 
-template <class S, int R>
-OUTRIDER_INLINE void take_rows(const LinearCall &call, const Weights &w, int row, Rows<R> &x) {
-    constexpr int WHOLE = BLOCK_INPUTS / S::GROUP;
-    for (int m = 0; m < R; ++m) {
-        const uint64_t at = (uint64_t)(row + m) * (uint64_t)call.matrix->inputs + (uint64_t)w.first_input;
-        const int32_t *sum = call.x.sum + at / 16;
-        x.q[m] = call.x.q + at;
-        x.scale[m] = call.x.scale + at / 32;
-        const int groups = w.num_inputs / S::GROUP;
-        if (groups == WHOLE) take_sums<S>(sum, x.scale[m], w.offset, WHOLE, x.start[m], x.lift[m]);
-        else take_sums<S>(sum, x.scale[m], w.offset, groups, x.start[m], x.lift[m]);
-    }
-}
-
-// The exact sums of scale group g, which is the part `part` of a group of 32 inputs.
+// Their exact sums.
 template <class S, int T, int R>
-OUTRIDER_INLINE void multiply_codes(const Weights *w, const Rows<R> &x, int group, int part, I (*c)[R]) {
-    constexpr int STEPS = S::GROUP / 4, BYTES = (S::LOW + S::HIGH) * 64;
-    const int g = group * (32 / S::GROUP) + part;
-    for (int t = 0; t < T; ++t)
-        for (int m = 0; m < R; ++m) c[t][m] = splat_int(S::AFFINE ? 0 : x.start[m][g]);
+OUTRIDER_INLINE void multiply_codes(const Weights *w, const InputBlock *x, int group, int part, I (*c)[R]) {
+    constexpr int STEPS = S::GROUP / 4;
+    for (int m = 0; m < R; ++m) {
+        const I first = first_sum<S>(x[m], group, part);
+        for (int t = 0; t < T; ++t) c[t][m] = first;
+    }
 #pragma GCC unroll 8
-    for (int i = 0; i < STEPS; ++i) {
+    for (int i = part * STEPS; i < (part + 1) * STEPS; ++i) {
         B weights[T];
-        for (int t = 0; t < T; ++t)
-            weights[t] = group_vector<S::LOW, S::HIGH>(w[t].codes + group * BYTES, part * STEPS + i);
+        for (int t = 0; t < T; ++t) weights[t] = group_vector<S>(w[t].codes + group * S::GROUP_BYTES, i);
         for (int m = 0; m < R; ++m) {
-            const int32_t inputs = four(x.q[m] + (g * STEPS + i) * 4);
+            const int32_t inputs = four(x[m].q + group * 32 + i * 4);
             for (int t = 0; t < T; ++t)
                 c[t][m] = S::BYTES ? dot_bytes(c[t][m], weights[t], inputs) : dot(c[t][m], weights[t], inputs);
         }
     }
 }
 
-template <class S, int R>
-OUTRIDER_INLINE void add_group(const Weights &w, const Rows<R> &x, int group, int part, const I *c, F *f) {
-    const int g = group * (32 / S::GROUP) + part;
-    const F scale = load(w.scale[g]);
-    for (int m = 0; m < R; ++m) f[m] = fma(to_float(c[m]), scale * splat(x.scale[m][group]), f[m]);
-    if (!S::AFFINE) return;
-    const F minimum = load(w.minimum[g]);
-    for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(x.lift[m][g]), f[m]);
+// A group of 32 inputs without their scale.
+template <class S, int T, int R>
+OUTRIDER_INLINE void multiply_group(const Weights *w, const InputBlock *x, int group, F (*sum)[R]) {
+    I c[T][R];
+#pragma GCC unroll 2
+    for (int part = 0; part < S::PARTS_OF_32; ++part) {
+        multiply_codes<S, T, R>(w, x, group, part, c);
+        for (int t = 0; t < T; ++t) {
+            const F scale = load(w[t].scale[group * S::PARTS_OF_32 + part]);
+            for (int m = 0; m < R; ++m)
+                sum[t][m] = part ? fma(to_float(c[t][m]), scale, sum[t][m]) : to_float(c[t][m]) * scale;
+        }
+    }
 }
 
-// Weights to be fetched while others are multiplied: `step` bytes for each group, of each tile.
+template <class S> OUTRIDER_INLINE float lift(const InputBlock &x, int group, int part) {
+    return S::GROUP == 32 ? x.lift[group] : x.scale[group] * (float)(x.start[group * 2 + part] / -32);
+}
+
+// Affine kinds: the group's minima, times the sum of its inputs.
+template <class S, int R>
+OUTRIDER_INLINE void subtract_minima(const Weights &w, const InputBlock *x, int group, F *f) {
+#pragma GCC unroll 2
+    for (int part = 0; part < S::PARTS_OF_32; ++part) {
+        const F minimum = load(w.minimum[group * S::PARTS_OF_32 + part]);
+        for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(lift<S>(x[m], group, part)), f[m]);
+    }
+}
+
+// Weights to be fetched while others are multiplied: for each group `step` bytes, from byte `at` on, of each of the tiles
+// from `start` on; behind their ends it goes on with as many tiles after them.
 struct Ahead {
-    const uint8_t *next;
-    int64_t step, tile;
+    const uint8_t *start;
+    int64_t at, step, tile;
 };
 
 // Little by little, between the products: a burst would hold up the loads behind it.
-OUTRIDER_INLINE void fetch(const Ahead &ahead, int group, int tiles) {
-    for (int t = 0; t < tiles; ++t)
-        for (int64_t at = 0; at < ahead.step; at += 64)
-            __builtin_prefetch(ahead.next + t * ahead.tile + group * ahead.step + at);
+template <int T> OUTRIDER_INLINE void fetch(const Ahead &ahead, int group) {
+    if (!ahead.step) return;
+    const uint8_t *start = ahead.start;
+    int64_t at = ahead.at + group * ahead.step;
+    for (; T > 1 && at >= ahead.tile; at -= ahead.tile) start += T * ahead.tile;
+    for (int t = 0; t < T; ++t)
+        for (int64_t line = 0; line < ahead.step; line += 64) __builtin_prefetch(start + t * ahead.tile + at + line);
 }
 
-// Exactly R rows from `row` on times T tiles, into their sums [R][T][16].
+// Exactly R rows from x on times T tiles, into their sums [R][T][16]. Unless GCC is told to unroll the first and the last
+// loop, it keeps the sums on the stack.
 template <class S, int T, int R>
-static __attribute__((noinline)) void multiply(const LinearCall &call, const Weights *w, int row, float *sum,
-                                               const Ahead &ahead) {
-    Rows<R> x;
-    F f[T][R];
-    I c[T][R];
-    take_rows<S, R>(call, *w, row, x);
+static __attribute__((noinline)) void multiply(const Weights *w, const InputBlock *x, float *sum, const Ahead &ahead) {
+    F f[T][R], one[T][R];
+#pragma GCC unroll 8
     for (int m = 0; m < R; ++m)
-        for (int t = 0; t < T; ++t) f[t][m] = load(sum + (m * T + t) * LANES);
-    for (int group = 0; group < w->num_inputs / 32; ++group) {
-        fetch(ahead, group, T);
 #pragma GCC unroll 2
-        for (int part = 0; part < 32 / S::GROUP; ++part) {
-            multiply_codes<S, T, R>(w, x, group, part, c);
-            for (int t = 0; t < T; ++t) add_group<S, R>(w[t], x, group, part, c[t], f[t]);
+        for (int t = 0; t < T; ++t) f[t][m] = load(sum + (m * T + t) * LANES);
+    for (int group = 0; group < w->groups; ++group) {
+        fetch<T>(ahead, group);
+        multiply_group<S, T, R>(w, x, group, one);
+        for (int m = 0; m < R; ++m) {
+            const F scale = splat(x[m].scale[group]);
+            for (int t = 0; t < T; ++t) f[t][m] = fma(one[t][m], scale, f[t][m]);
         }
+        for (int t = 0; S::AFFINE && t < T; ++t) subtract_minima<S, R>(w[t], x, group, f[t]);
     }
+#pragma GCC unroll 8
     for (int m = 0; m < R; ++m)
+#pragma GCC unroll 2
         for (int t = 0; t < T; ++t) store(sum + (m * T + t) * LANES, f[t][m]);
 }
 
 // `count` <= R rows.
 template <class S, int T, int R>
-OUTRIDER_INLINE void multiply_rows(const LinearCall &call, const Weights *w, int row, int count, float *sum,
-                                   const Ahead &ahead) {
+OUTRIDER_INLINE void multiply_rows(const Weights *w, const InputBlock *x, int count, float *sum, const Ahead &ahead) {
     if constexpr (R > 1) {
-        if (count < R) return multiply_rows<S, T, R - 1>(call, w, row, count, sum, ahead);
+        if (count < R) return multiply_rows<S, T, R - 1>(w, x, count, sum, ahead);
     }
-    multiply<S, T, R>(call, w, row, sum, ahead);
+    multiply<S, T, R>(w, x, sum, ahead);
 }
 
 } // namespace outrider::OUTRIDER_ISA

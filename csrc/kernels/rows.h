@@ -37,26 +37,29 @@ OUTRIDER_INLINE void store_bytes(int8_t *to, I x) {
 
 // Magnitudes are compared as integers: the order is the same, and not-a-number comes out largest, so that it stays
 // visible in the scale. Below 2^-100 the reciprocal would overflow; there q is 0, as it is for infinity.
-OUTRIDER_INLINE void quantise_group(const float *x, int8_t *q, float *scale, int32_t *sum) {
+OUTRIDER_INLINE void quantise_group(const float *x, int group, InputBlock &to) {
     F first = load(x), second = load(x + LANES);
     I magnitude = larger(as_int(abs(first)), as_int(abs(second)));
     int32_t bits = largest_int(magnitude);
     float top;
     std::memcpy(&top, &bits, sizeof top);
     F inverse = splat(top >= 0x1p-100f ? 127.0f / top : 0.0f);
-    *scale = top / 127.0f;
     I most = splat_int(127), least = splat_int(-127);
     I left = larger(smaller(round_to_int(first * inverse), most), least);
     I right = larger(smaller(round_to_int(second * inverse), most), least);
-    store_bytes(q, left);
-    store_bytes(q + LANES, right);
-    sum[0] = sum_int(left);
-    sum[1] = sum_int(right);
+    store_bytes(to.q + group * 32, left);
+    store_bytes(to.q + group * 32 + LANES, right);
+    const int32_t sum[2] = {sum_int(left), sum_int(right)};
+    to.scale[group] = top / 127.0f;
+    to.lift[group] = to.scale[group] * (float)(sum[0] + sum[1]);
+    for (int part = 0; part < 2; ++part) to.start[group * 2 + part] = -32 * sum[part];
 }
 
 static void quantise(const float *x, int32_t rows, int32_t inputs, QuantisedRows out) {
-    int64_t groups = (int64_t)rows * (inputs / 32); // rows follow one another without a gap in all three arrays
-    for (int64_t i = 0; i < groups; ++i) quantise_group(x + 32 * i, out.q + 32 * i, out.scale + i, out.sum + 2 * i);
+    constexpr int GROUPS = BLOCK_INPUTS / 32;
+    for (int32_t row = 0; row < rows; ++row)
+        for (int32_t group = 0; group < inputs / 32; ++group, x += 32)
+            quantise_group(x, group % GROUPS, *out.at(group / GROUPS, row));
 }
 
 // ---- norm -----------------------------------------------------------------------------------------------------------

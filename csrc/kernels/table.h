@@ -78,7 +78,7 @@ struct Kernels {
     void (*linear)(const LinearCall &, int32_t tile_begin, int32_t tile_end);
     // y[i] = scale * row token[i] of the matrix
     void (*embed)(const Matrix &, const int64_t *token, int32_t count, float scale, float *y);
-    void (*quantise)(const float *x, int32_t rows, int32_t inputs, QuantisedRows out);
+    void (*quantise)(const float *x, int32_t rows, int32_t inputs, QuantisedRows out); // from row 0 on
     // Root-mean-square norm of each of `groups` stretches of `size` in a row; y may be x.
     void (*norm)(const float *x, int32_t rows, int32_t groups, int32_t size, const float *weight, float eps, float *y);
     // y = activation(gate) * up

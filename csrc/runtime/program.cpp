@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include "../formats/layout.h"
 #include "barriers.h"
 
 #include <algorithm>
@@ -12,9 +13,8 @@ namespace {
 constexpr int64_t ALIGNMENT = 64;
 
 int64_t bytes_of(const Value &value) {
-    const int64_t width = value.width;
-    const int64_t bytes = value.place == Place::QUANTISED ? width + width / 32 * 4 + width / 16 * 4 : width * 4;
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (value.place == Place::QUANTISED) return num_blocks(value.width) * (int64_t)sizeof(InputBlock);
+    return ((int64_t)value.width * 4 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 uint8_t *aligned(uint8_t *start) { return start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT; }
@@ -115,13 +115,8 @@ class Worker {
         return start + row * one.width;
     }
 
-    // The three arrays of a quantised value lie behind one another, each with room for all rows.
     QuantisedRows quantised(int value, int64_t row = 0) const {
-        const int64_t width = width_of(value), rows = program_.reserved_rows_;
-        uint8_t *start = base(value);
-        float *scale = (float *)(start + width * rows);
-        int32_t *sum = (int32_t *)(scale + width / 32 * rows);
-        return {(int8_t *)start + row * width, scale + row * (width / 32), sum + row * (width / 16)};
+        return {(InputBlock *)base(value) + row, program_.reserved_rows_};
     }
 
     void step(const Instruction &one, std::atomic<int32_t> &next) {
@@ -175,12 +170,12 @@ class Worker {
     }
 
     // The next share of what is left: large ones first, for each share begins with weights that nobody has fetched;
-    // then ever smaller ones, so that all threads end together.
+    // then ever smaller ones, so that all threads end together. Even ones, as kernels multiply pairs of tiles.
     Range take_share(std::atomic<int32_t> &next, int32_t end) const {
         int32_t begin = next.load(std::memory_order_relaxed), share;
         do {
             if (begin >= end) return {end, end};
-            share = std::max(1, (end - begin) / pool_.size());
+            share = std::min(end - begin, std::max(2, ((end - begin) / pool_.size() + 1) / 2 * 2));
         } while (!next.compare_exchange_weak(begin, begin + share, std::memory_order_relaxed));
         return {begin, begin + share};
     }

@@ -44,16 +44,15 @@ struct Packed {
 
 struct Inputs {
     Array<float> x;
-    Array<int8_t> q;
-    Array<float> scale;
-    Array<int32_t> sum;
+    Array<InputBlock> block;
+    int32_t rows;
 
     Inputs(const Kernels &kernels, int32_t rows, int32_t inputs)
-        : x(rows * inputs), q(rows * inputs), scale(rows * inputs / 32), sum(rows * inputs / 16) {
+        : x(rows * inputs), block(num_blocks(inputs) * rows), rows(rows) {
         fill(x, 3, 2.0f);
         kernels.quantise(x.data(), rows, inputs, quantised());
     }
-    QuantisedRows quantised() { return {q.data(), scale.data(), sum.data()}; }
+    QuantisedRows quantised() { return {block.data(), rows}; }
 };
 
 struct Size {

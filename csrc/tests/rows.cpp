@@ -1,22 +1,21 @@
 // Quantise, norm, gate, add, softcap, weigh, rotate.
 #include "seeded.h"
 
+#include "../formats/layout.h"
+
 namespace outrider::tests {
 namespace {
 
 constexpr uint16_t NAN_HALF = 0x7E00;
 
 void quantise_case(const Kernels &kernels, int32_t rows, int32_t inputs, Sums &sums) {
-    Array<float> x(rows * inputs), scale(rows * inputs / 32);
-    Array<int8_t> q(rows * inputs);
-    Array<int32_t> sum(rows * inputs / 16);
+    Array<float> x(rows * inputs);
+    Array<InputBlock> block(num_blocks(inputs) * rows);
     fill(x, 21);
     const float extremes[] = {0.0f, -0.0f, 1e-30f, 3e38f, -3e38f, 1e-42f, 127.5f, -127.5f};
     for (int64_t i = 0; i < x.size(); i += 5) x[i] = extremes[i / 32 % 8]; // several groups, one kind of extreme each
-    kernels.quantise(x.data(), rows, inputs, {q.data(), scale.data(), sum.data()});
-    sums.add("quantise q", q);
-    sums.add("quantise scale", scale);
-    sums.add("quantise sum", sum);
+    kernels.quantise(x.data(), rows, inputs, {block.data(), rows});
+    sums.add("quantise", block);
 }
 
 void norm_case(const Kernels &kernels, int32_t rows, int32_t groups, int32_t size, Sums &sums) {

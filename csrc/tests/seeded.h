@@ -23,7 +23,7 @@ inline uint64_t hashed(uint64_t seed, uint64_t index) { // SplitMix64's output f
 template <class T> class Array {
   public:
     explicit Array(int64_t count, bool aligned = false)
-        : count_(count), shift_(aligned ? 0 : sizeof(T)),
+        : count_(count), shift_(aligned ? 0 : alignof(T)),
           memory_((uint8_t *)::operator new(shift_ + count * sizeof(T), std::align_val_t(64))) {
         std::memset(memory_, 0, shift_ + count * sizeof(T));
     }

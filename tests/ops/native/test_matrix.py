@@ -146,7 +146,7 @@ def test_what_cannot_be_packed_is_named() -> None:
 def test_product_against_float64(name: str) -> None:
     for inputs in sizes(name):
         matrix, x = packed(name, 37, inputs), activations(name, 5, inputs)
-        terms = (x.double() if isinstance(x, Tensor) else rounded(x))[:, None] * every_row(matrix).double()
+        terms = (x.double() if isinstance(x, Tensor) else rounded(x, inputs))[:, None] * every_row(matrix).double()
         allowed = 2e-7 * inputs**0.5 * terms.abs().sum(-1)
         assert bool(((product(matrix, x) - terms.sum(-1)).abs() <= allowed).all())
 
@@ -217,7 +217,7 @@ def misaligned(x: Tensor, by: int) -> Tensor:
 @pytest.mark.parametrize("isa", SETS)
 def test_misaligned_inputs_and_outputs(isa: str) -> None:
     matrix, x = packed("Q5_0", 37, 288), quantised(torch.randn(5, 288))
-    moved = QuantisedInputs(misaligned(x.q, 1), misaligned(x.scale, 4), misaligned(x.sum, 4))
+    moved = QuantisedInputs(misaligned(x.blocks, 4))
     y = misaligned(torch.zeros(5, 37), 4)
     FUNCTIONS.linear_into(LIBRARY.kernels(isa), matrix, moved, y, Addends(), range(3))
     assert same_bits(y, product(matrix, x))

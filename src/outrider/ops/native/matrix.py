@@ -106,15 +106,15 @@ class PackedMatrix:
 
 @dataclass(frozen=True, slots=True)
 class QuantisedInputs:
-    """Activations as quantised matrices take them: x is about q * scale.
+    """Activations as quantised matrices take them.
 
-    Shapes: q [rows, inputs] int8, within -127 … 127; scale [rows, inputs / 32] float32; sum of q [rows, inputs / 16]
-    int32.
+    Shapes: [blocks, rows, bytes of a block] uint8, contiguous; `InputBlock` of csrc/matrix.h says what a block holds.
     """
 
-    q: Tensor
-    scale: Tensor
-    sum: Tensor
+    blocks: Tensor
+
+    def __len__(self) -> int:
+        return self.blocks.shape[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class MatrixFunctions:
         self._unpack = library.function("outrider_matrix_unpack",
                                         [i32, i32, i32, pointer, pointer, i32, ctypes.c_float, pointer])
         self._linear = library.function("outrider_linear",
-                                        [pointer, i32, i32, i32, pointer, i32, *[pointer] * 7, i64, i32, i32])
+                                        [pointer, i32, i32, i32, pointer, i32, *[pointer] * 5, i64, i32, i32])
 
     def pack(self, source: SourceRows, kind: Kind | None = None, threads: int = 2) -> PackedMatrix:
         """The rows packed, exactly, or rounded to `kind` where they are floats and it is one of ROUNDED.
@@ -179,20 +179,16 @@ class MatrixFunctions:
     def linear(self, kernels: int, matrix: PackedMatrix, x: QuantisedInputs | Tensor,
                addends: Addends = Addends()) -> Tensor:
         """x @ matrix.T on the calling thread. Shapes: x [n, inputs], float32 or quantised as the matrix is."""
-        num_x = len(x.q) if isinstance(x, QuantisedInputs) else len(x)
-        y = torch.empty(num_x, matrix.rows, dtype=torch.float32, device="cpu")
+        y = torch.empty(len(x), matrix.rows, dtype=torch.float32, device="cpu")
         self.linear_into(kernels, matrix, x, y, addends, range(-(-matrix.rows // TILE_ROWS)))
         return y
 
     def linear_into(self, kernels: int, matrix: PackedMatrix, x: QuantisedInputs | Tensor, y: Tensor,
                     addends: Addends, tiles: range) -> None:
         """Only the outputs of some tiles; y [n, matrix rows], its rows contiguous in themselves."""
-        if isinstance(x, QuantisedInputs):
-            num_x, inputs = len(x.q), [x.q.data_ptr(), x.scale.data_ptr(), x.sum.data_ptr(), None]
-        else:
-            num_x, inputs = len(x), [None, None, None, x.data_ptr()]
+        inputs = [x.blocks.data_ptr(), None] if isinstance(x, QuantisedInputs) else [None, x.data_ptr()]
         extra = [None if one is None else one.data_ptr() for one in (addends.bias, addends.residual)]
-        code = self._linear(kernels, matrix.kind, matrix.rows, matrix.inputs, matrix.address, num_x, *inputs, *extra,
+        code = self._linear(kernels, matrix.kind, matrix.rows, matrix.inputs, matrix.address, len(x), *inputs, *extra,
                             y.data_ptr(), y.stride(0), tiles.start, tiles.stop)
         _check(code, "a product of shapes that do not fit")
 
