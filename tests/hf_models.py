@@ -67,8 +67,9 @@ def hf_target(name: str, seed: int = 0) -> HfTarget:
     return adapt(module_of(name, seed))
 
 
+@cache
 def loaded_golden(name: str) -> HfTarget:
-    """A model of the golden files, in float32."""
+    """A model of the golden files, in float32; the same object each time."""
     from outrider.target.hf import load_hf
 
     return load_hf(GOLDEN / name, torch.float32, torch.device("cpu"))
