@@ -105,7 +105,8 @@ def _chained(model: HfModel, spec: ModelSpec, context: int, fingerprint: str, wh
         target = ChainTarget(model, spec, context, fingerprint, one_by_one=one_by_one)
         if _works(target):
             if one_by_one:
-                _LOG.warning("%s: its code in transformers takes one token at a time: nothing will be drafted", where)
+                _LOG.warning("%s: its code in transformers %s takes one token at a time: nothing will be drafted; "
+                             "a newer version may take several", where, transformers.__version__)
             return target
     raise CheckpointError(f"{where}: transformers' cache for it gives other logits than the whole text; cannot be used")
 
