@@ -215,11 +215,17 @@ class Leaky(Copier):
         assert sorted(self.held) == sorted(map(id, states)), "states of ended sequences are still held"
 
 
+class Undrawn(Copier):
+    """Says it draws, and hands over what it copied."""
+
+    draws = "chains"
+
+
 BAD: list[tuple[type[Copier], str]] = [
     (Overdrawn, "over a budget"), (TooDeep, "deeper than"), (Unasked, "budget of 0"), (Twins, "siblings carry"),
     (Foreign, "outside the vocabulary"), (Nameless, "source bits"), (Certain, "a score is a chance"),
     (Diced, "alone"), (MixedUp, "in a batch"), (Forgetful, "at once"), (Impatient, "asked"), (Shallow, "changed its"),
-    (Gossip, "another user"), (Restless, "alone"), (Leaky, "still held"),
+    (Gossip, "another user"), (Restless, "alone"), (Leaky, "still held"), (Undrawn, "was not drawn"),
 ]
 
 

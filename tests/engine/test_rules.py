@@ -18,9 +18,7 @@ from outrider.core.request import Request
 from outrider.core.sampling import Sampling
 from outrider.core.tree import Budget, DraftTree
 from outrider.drafting.interface import HostDrafter, SequenceContext
-from outrider.drafting.syntax import drafter_of
 from outrider.engine import rules
-from outrider.engine.choices import ReferenceChooser
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.errors import ConfigError
@@ -174,13 +172,6 @@ def test_drafters_without_a_distribution_are_refused(drafter: str) -> None:
 def test_blocks_are_chains() -> None:
     with pytest.raises(ConfigError, match="rule 'block' takes chains, but drafter 'model' drafts trees"):
         generate(target_of(), "model:target=toy;branch=2", [], rule="block")
-
-
-def test_targets_that_take_no_trees_get_no_cut_ones() -> None:
-    info = replace(target_of().info, trees=False)
-    drafter = drafter_of("model:target=toy;branch=2", target_of())
-    with pytest.raises(ConfigError, match="rule 'ratio' takes chains with this target, but drafter"):
-        rules.verifier("ratio", drafter, info, ReferenceChooser())
 
 
 def test_a_rule_that_is_none() -> None:

@@ -5,4 +5,4 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 RuleName = Literal["match", "ratio", "block"]
-RULES: tuple[str, ...] = get_args(RuleName)
+RULES: tuple[RuleName, ...] = get_args(RuleName)

@@ -54,7 +54,7 @@ class Engine:
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
         self.config = config or EngineConfig()
         chooser = chooser or chooser_for(target.info, target.device)
-        self.chooser = verifier(self.config.rule, drafter, target.info, chooser)
+        self.chooser = verifier(self.config.rule, drafter, chooser)
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
         self.slots = Slots(self.config.max_sequences, target.device)

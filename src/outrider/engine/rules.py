@@ -24,7 +24,6 @@ from outrider.drafting.interface import Drafter
 from outrider.engine.choices import Chooser
 from outrider.engine.sequence import Sequence
 from outrider.errors import ConfigError
-from outrider.target.interface import TargetInfo
 from outrider.verify.block import walk_block
 from outrider.verify.dice import KeyedDice
 from outrider.verify.ratio import Law, Rule, walk_drawn
@@ -32,7 +31,7 @@ from outrider.verify.ratio import Law, Rule, walk_drawn
 _RULES: Mapping[str, Rule] = MappingProxyType({"ratio": walk_drawn, "block": walk_block})
 
 
-def verifier(rule: RuleName, drafter: Drafter[Any], info: TargetInfo, matching: Chooser) -> Chooser:
+def verifier(rule: RuleName, drafter: Drafter[Any], matching: Chooser) -> Chooser:
     """Who gives the verdicts under a rule. Raises: ConfigError where the drafter cannot draw what it needs."""
     if rule == "match":
         return matching
@@ -40,10 +39,9 @@ def verifier(rule: RuleName, drafter: Drafter[Any], info: TargetInfo, matching: 
     if drafter.draws == "nothing":
         raise ConfigError(f"rule '{rule}': drafter '{name}' has no distribution to draw from: take one that has "
                           "(model:target=NAME), or rule 'match'")
-    if drafter.draws == "trees" and (rule == "block" or not info.trees):  # cutting a drawn tree would bend the law
-        whose = "" if rule == "block" else " with this target"
-        raise ConfigError(f"rule '{rule}' takes chains{whose}, but drafter '{name}' drafts trees as it is set: have it "
-                          "draft chains (branch=1)")
+    if drafter.draws == "trees" and rule == "block":
+        raise ConfigError(f"rule 'block' takes chains, but drafter '{name}' drafts trees as it is set: have it draft "
+                          "chains (branch=1)")
     return RatioVerifier(_RULES[rule], matching)
 
 

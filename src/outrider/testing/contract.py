@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import numpy as np
 import torch
 
 from outrider.cache.kv import KVCache
+from outrider.core.drawn import DrawnTree
 from outrider.core.request import Request
-from outrider.core.tree import Budget
+from outrider.core.rule import RULES
+from outrider.core.tree import ANCHOR, Budget
 from outrider.drafting.interface import Drafter
 from outrider.drafting.syntax import drafter_of, parse
 from outrider.engine.config import EngineConfig
@@ -70,6 +72,10 @@ def check_drafter(drafter: type[Drafter[Any]] | Make | str, config: object = Non
     case = Case(target, make, learnt, tapes, engine.cache)
     for check_case in (_budgets, _batches, _purity, _rebuilding, _forks, _scopes, _memory):
         _name_failure(check_case.__doc__, lambda check=check_case: check(case))  # type: ignore[misc]
+    if learnt.draws != "nothing":
+        drawn = replace(case, tapes=tuple(tape.drawn() for tape in tapes))
+        for check_case in (_draws, _budgets, _batches, _purity, _rebuilding, _forks):
+            _name_failure(check_case.__doc__, lambda check=check_case: check(drawn))  # type: ignore[misc]
 
 
 def _maker(drafter: type[Drafter[Any]] | Make | str, config: object, target: Target) -> Make:
@@ -212,6 +218,26 @@ def _forks(case: Case) -> None:
         found = stage.shapes([actor], [ROOMY])[0]
         assert found == _proposal(stage, tape), "a finished fork took something along"
         stage.finish(actor)
+
+
+def _draws(case: Case) -> None:
+    """Under a ratio rule drafts are drawn and say from what; alone or in a batch the tokens are the same."""
+    stage, is_chains = case.stage, case.learnt.draws == "chains"
+    for tape in case.tapes:
+        actor = stage.replay(tape)
+        tree = case.learnt.propose([actor.state], [ROOMY]).trees[0]
+        if len(tree) and tape.context.draw is not None:
+            assert isinstance(tree, DrawnTree), "a draft was not drawn, though its context has a `draw`"
+            tree.check(ROOMY)
+            is_chain = list(tree.parent_N) == list(range(ANCHOR, len(tree) - 1))
+            assert is_chain or not is_chains, "a drafter that says it draws chains drew a tree"
+        stage.finish(actor)
+    for rule in RULES[1:] if is_chains else RULES[1:2]:
+        config = replace(_CONFIG, rule=rule)
+        together = _run_requests(Engine(case.target, case.make(), None, config))
+        alone = [output for request in tiny_requests()
+                 for output in _run_requests(Engine(case.target, case.make(), None, config), [request])]
+        assert together == alone, f"rule '{rule}': alone {alone}, in a batch {together}"
 
 
 def _scopes(case: Case) -> None:

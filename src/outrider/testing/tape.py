@@ -14,6 +14,7 @@ import torch
 
 from outrider.cache.kv import KVCache
 from outrider.core.commit import Commit, CommitBatch
+from outrider.core.ratio_noise import DrawKey
 from outrider.core.tree import Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext
 
@@ -30,6 +31,12 @@ class Tape:
     def cut(self, count: int) -> Tape:
         """Its first `count` commits."""
         return Tape(self.context, self.commits[:count])
+
+    def drawn(self) -> Tape:
+        """The same under a ratio rule, where a sampled sequence's drafts are drawn."""
+        noise, is_greedy = self.context.noise, self.context.sampling.is_greedy
+        draw = None if is_greedy else DrawKey(noise.seed, noise.sample)
+        return Tape(replace(self.context, draw=draw), self.commits)
 
     def joined(self) -> Tape:
         """The same tokens in one commit, as a long prefill would bring them; a prefix hit stays by itself."""
