@@ -26,12 +26,12 @@ class LoadOptions:
     target, which is then loaded with it.
     """
     dtype: str = ""
-    """float32, bfloat16 or float16 of ops cuda, reference and hf; unless given, float32 on the CPU, bfloat16 on CUDA."""
+    """float32, bfloat16 or float16 of ops cuda, reference and hf; unless given float32 on the CPU, bfloat16 on CUDA."""
     device: str = ""
     """cpu or cuda; unless given, CUDA where there is one."""
     ops: str = ""
-    """native, kernels on packed weights; cuda, Triton kernels; reference, readable torch; hf, any family, by the library
-    transformers. Unless given, native on the CPU and cuda on CUDA, where they can run.
+    """native, kernels on packed weights; cuda, Triton kernels; reference, readable torch; hf, any family, by the
+    library transformers. Unless given, native on the CPU and cuda on CUDA, where they can run.
     """
     weights: str = ""
     """q8 or q4 rounds every matrix to 8 or 4 bits; unless given, they are as in the file. For native and cuda ops."""
