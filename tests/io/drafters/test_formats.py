@@ -233,6 +233,16 @@ def test_a_pickle_is_read_on_request_only(tmp_path: Path) -> None:
     assert torch.equal(draft.tensor("fc.weight", torch.bfloat16), tiny.eagle3_tensors()["fc.weight"])
 
 
+def test_a_map_in_a_file_of_its_own_is_read_on_request(tmp_path: Path) -> None:
+    tensors = {key: value for key, value in tiny.eagle3_tensors().items() if key not in tiny.kept_map()}
+    tiny.write_drafter(tmp_path, tiny.eagle3_config(), tensors)
+    torch.save(tiny.kept_map(), tmp_path / "vocab_mapping.pt")
+    with pytest.raises(CheckpointError, match=r"vocab_mapping\.pt, a pickle"):
+        open_drafter(tmp_path)
+    draft = open_drafter(tmp_path, allow_pickle=True)
+    assert draft.tensor("draft_ids", torch.int64).tolist() == list(tiny.KEPT)
+
+
 class Trap:
     """Unpickled, it would run a command."""
 

@@ -100,7 +100,9 @@ def test_a_missing_borrowed_embedding_is_missed_where_the_target_has_another_wid
 
 def test_an_ordinary_model_is_no_drafter(tmp_path: Path) -> None:
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
-    assert "LlamaForCausalLM" in refusal(tiny.write_drafter(tmp_path, config, tiny.dflash_tensors()))
+    tensors = {key: value for key, value in tiny.dflash_tensors().items() if key != "fc.weight"}
+    assert "LlamaForCausalLM" in refusal(tiny.write_drafter(tmp_path / "1", config, tensors))
+    assert "EAGLE-2" in refusal(tiny.write_drafter(tmp_path / "2", config, tiny.dflash_tensors()))
 
 
 def test_a_mask_embedding_of_its_own_is_named(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from outrider.io.drafters.deepspec import is_deepspec, read_deepspec
 from outrider.io.drafters.eagle import is_eagle3, read_eagle3
 from outrider.io.drafters.gguf import read_gguf
 from outrider.io.drafters.gguf_store import GgufStore
-from outrider.io.drafters.names import DRAFT_IDS
-from outrider.io.drafters.pickled import FILE, PickleStore
+from outrider.io.drafters.names import DRAFT_IDS, OFFSETS
+from outrider.io.drafters.pickled import FILE, MAP_FILE, PickleStore, WithMap
 from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.specblock import is_specblock, read_specblock
 from outrider.io.drafters.speculators import is_speculators, read_speculators
@@ -116,14 +116,21 @@ def _checkpoint(
 
 
 def _open_store(path: Path, allow_pickle: bool) -> TensorStore:
-    """Safetensors where there are any."""
-    if has_safetensors(path) or not (path / FILE).exists():
-        return SafetensorsStore(path)
-    if not allow_pickle:
-        raise CheckpointError(
-            f"{path}: only {FILE} is there, a pickle; allow it with allow_pickle if you trust where it comes from"
-        )
-    return PickleStore(path)
+    """Safetensors where there are any, and the map of the vocabulary if it lies beside them."""
+    if not has_safetensors(path) and (path / FILE).exists():
+        _allow(path, FILE, allow_pickle)
+        return PickleStore(path / FILE)
+    store = SafetensorsStore(path)
+    if OFFSETS in store.shapes or not (path / MAP_FILE).exists():
+        return store
+    _allow(path, MAP_FILE, allow_pickle)
+    return WithMap(store, PickleStore(path / MAP_FILE))
+
+
+def _allow(path: Path, name: str, allowed: bool) -> None:
+    if not allowed:
+        why = "allow it with allow_pickle if you trust where it comes from"
+        raise CheckpointError(f"{path}: what is needed lies in {name}, a pickle; {why}")
 
 
 def _read(config: Fields, store: TensorStore, layers: int) -> tuple[Format, Reading]:
@@ -137,6 +144,8 @@ def _read(config: Fields, store: TensorStore, layers: int) -> tuple[Format, Read
         return "z-lab", read_zlab(config, store, layers)
     if is_eagle3(config, store):
         return "eagle3", read_eagle3(config, store, layers)
+    if "fc.weight" in store.shapes:  # what EAGLE-1's files have in common with those of its successor
+        raise CheckpointError(f"{config.where}: EAGLE and EAGLE-2 are not supported; supported: EAGLE-3")
     made = ", ".join(config.texts("architectures")) or "no architecture"
     raise CheckpointError(
         f"{config.where}: not a drafter that can be read ({made}); expected DFlash, DSpark, EAGLE-3 or SpecBlock"

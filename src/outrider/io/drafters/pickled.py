@@ -1,4 +1,4 @@
-"""`PickleStore`: a `pytorch_model.bin`, for the few drafters that come in no other form.
+"""`PickleStore`: a `pytorch_model.bin`, for the few drafters that come in no other form, or a map of a vocabulary.
 
 Only where the user asks for it. torch reads weights and nothing else, from a file that is no larger unpacked than it
 is on the disk.
@@ -15,17 +15,17 @@ import torch
 
 from outrider.errors import CheckpointError
 from outrider.io.drafters.names import Shape
+from outrider.io.drafters.store import TensorStore
 from outrider.io.packed import PackedTensor
 
-FILE = "pytorch_model.bin"
+FILE, MAP_FILE = "pytorch_model.bin", "vocab_mapping.pt"
 _MAX_BYTES = 64 << 30
 
 
 class PickleStore:
     """Raises: CheckpointError where the file holds anything but tensors, or is damaged."""
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / FILE
+    def __init__(self, path: Path) -> None:
         _check_archive(path)
         self._where = str(path)
         self._tensors = _load(path)
@@ -44,6 +44,31 @@ class PickleStore:
 
     def tensor(self, name: str) -> torch.Tensor:
         return self._tensors[name]
+
+    def packed(self, name: str) -> PackedTensor | None:
+        return None
+
+
+class WithMap:
+    """A store, and the map of its reduced vocabulary that SpecBlock's releases keep in a file of its own."""
+
+    def __init__(self, weights: TensorStore, mapping: TensorStore) -> None:
+        self._weights, self._mapping = weights, mapping
+
+    @property
+    def where(self) -> str:
+        return self._weights.where
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        return {**self._mapping.shapes, **self._weights.shapes}
+
+    @property
+    def dtypes(self) -> Mapping[str, torch.dtype]:
+        return {**self._mapping.dtypes, **self._weights.dtypes}
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return (self._weights if name in self._weights.shapes else self._mapping).tensor(name)
 
     def packed(self, name: str) -> PackedTensor | None:
         return None
