@@ -5,12 +5,13 @@ Every mistake in such a file becomes a one-line `CheckpointError` that names the
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outrider.errors import CheckpointError
 
+_MAX_FLOAT = sys.float_info.max  # whole numbers in JSON may be longer
 MAX_SIZE = 2**31 - 1  # no dimension of a model is larger; more means a damaged or hostile file
 
 
@@ -44,7 +45,7 @@ class Fields:
 
     def number(self, key: str, default: float | None = None) -> float:
         value = self._get(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _MAX_FLOAT:
             raise self._wrong(key, "a finite number", value)
         return float(value)
 

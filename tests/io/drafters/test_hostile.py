@@ -57,6 +57,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
     "the same twice": ("z-lab", keep("model.norm.weight", torch.zeros(16)), "are the same tensor"),
     "too many layers": ("z-lab", put("num_hidden_layers", 9_999), "layers.2."),
     "domino": ("z-lab", put("projector_type", "domino", "dflash_config"), "'domino' is not supported"),
+    "an endless number": ("z-lab", put("output_multiplier", 10**400, "dflash_config"), "must be a finite number"),
     "a corrector": ("z-lab", put("lilicorr_rank", 4, "dflash_config"), "lilicorr_rank"),
     "a mask of none": ("z-lab", put("mask_token_id", None, "dflash_config"), "'mask_token_id' is missing"),
     "a mask beyond": ("z-lab", put("mask_token_id", 40, "dflash_config"), "at most the last token, 39"),
@@ -122,7 +123,7 @@ def opens_or_says_why(folder: Path) -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.just(10**400) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
