@@ -37,8 +37,8 @@ from outrider.target.network import Network
 if TYPE_CHECKING:
     from outrider.ops.cuda.ops import CudaOps
 
-MOST_ROWS = 256  # of a graph: larger passes are prefill, where launches cost little beside the work
-MOST_GRAPHS = 64  # of a cache; the one that was not used for longest makes room
+MOST_ROWS = 128  # of a graph: larger passes are prefill, where launches cost little beside the work
+MOST_GRAPHS = 32  # of a cache; the one that was not used for longest makes room
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
                 dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", ops: str = "") -> DecoderTarget:
     """A target with weights drawn from `seed`; a larger `spread` makes its distributions more peaked.
 
-    On a CUDA device it runs over the kernels, unless there is no Triton or `ops` is reference.
+    On a CUDA device it runs over the kernels, unless there is no Triton or `ops` is reference; without graphs, which
+    take longer to capture than a toy's few passes.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -38,7 +39,7 @@ def tiny_target(seed: int = 0, spec: ModelSpec = TINY, *, spread: float = 1.0,
     decoder = load_decoder(spec, draw, dtype, torch.device(device), kernels)
     if kernels is None:
         return DecoderTarget(decoder, spec.max_positions, fingerprint)
-    return CudaTarget(decoder, kernels, spec.max_positions, fingerprint)
+    return CudaTarget(decoder, kernels, spec.max_positions, fingerprint, graphs=False)
 
 
 def shapes_of(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
