@@ -21,18 +21,19 @@ import torch
 from torch import Tensor
 
 from outrider.cache.kv import KVCache
+from outrider.cache.payload import Store
 from outrider.core.spec import ModelSpec
 from outrider.core.step import LayerCache, Step
 from outrider.core.tree import width_bucket
 from outrider.nn.decoder import Decoder
-from outrider.nn.network import Description
+from outrider.nn.network import Description, Outputs
 from outrider.ops.cuda.graphs import Capture, CudaCapture, Run
 from outrider.ops.cuda.packed import BITS, packs
 from outrider.ops.cuda.plan import Heads, HostPlan, PlannedStep, Tiling, host_plan, placed
 from outrider.ops.interface import Pass
 from outrider.target.decoder import DecoderTarget
 from outrider.target.interface import ForwardOutput
-from outrider.target.network import Network
+from outrider.target.network import Network, TorchNetwork
 
 if TYPE_CHECKING:
     from outrider.ops.cuda.ops import CudaOps
@@ -93,8 +94,8 @@ class CudaTarget(DecoderTarget):
         network = self.torch_network(describe, weights, spec, positions)
         lent = (id(self.decoder.embed.weight), id(self.decoder.head.weight))
         if rounding:
-            rounded([one for one in network.parameters if id(one) not in lent], self._ops, rounding)
-        return network
+            rounded([one for one in network.parameters.values() if id(one) not in lent], self._ops, rounding)
+        return CudaNetwork(network, self._ops)
 
     def _graph(self, bucket: Bucket, cache: KVCache[Any], step: Step, host: HostPlan) -> Graph:
         """The bucket's graph, captured on first use."""
@@ -113,6 +114,22 @@ class CudaTarget(DecoderTarget):
     def _passed(self, step: Step, layers: Sequence[LayerCache], taps: tuple[int, ...]) -> ForwardOutput:
         hidden = self.decoder(Pass(step, layers, self._ropes), taps)
         return ForwardOutput(self.decoder.logits(hidden.hidden_RD), hidden.feature_TF)
+
+
+@dataclass(frozen=True, slots=True)
+class CudaNetwork:
+    """A drafter's network over the kernels, which may have some of its matrices packed."""
+
+    inner: TorchNetwork
+    ops: CudaOps
+
+    @property
+    def read_bytes(self) -> int:
+        read = [one for name, one in self.inner.parameters.items() if name != "embed.weight"]
+        return sum(one.nbytes if (packed := self.ops.packed(one)) is None else packed.num_bytes for one in read)
+
+    def run(self, name: str, step: Step, store: Store[Any] | None, input_TF: Tensor | None = None) -> Outputs:
+        return self.inner.run(name, step, store, input_TF)
 
 
 class Graph:

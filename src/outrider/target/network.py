@@ -51,9 +51,9 @@ class TorchNetwork:
         return sum(value.nbytes for name, value in self._module.named_parameters() if name != "embed.weight")
 
     @property
-    def parameters(self) -> list[Tensor]:
+    def parameters(self) -> Mapping[str, Tensor]:
         """Its own and those it has borrowed, which are the target's very objects."""
-        return list(self._module.parameters())
+        return dict(self._module.named_parameters())
 
     @torch.inference_mode()
     def run(self, name: str, step: Step, store: Store[Any] | None, input_TF: Tensor | None = None) -> Outputs:

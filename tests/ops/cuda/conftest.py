@@ -20,7 +20,7 @@ if not COMPILED and not torch.cuda.is_available():
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if COMPILED or not torch.cuda.is_available():
         return
-    skip = pytest.mark.skip(reason="here is a GPU: OUTRIDER_DEVICE=cuda, which scripts/gpu-check sets, runs these on it")
+    skip = pytest.mark.skip(reason="here is a GPU: scripts/gpu-check, which sets OUTRIDER_DEVICE=cuda, runs these")
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(skip)

@@ -10,17 +10,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
 from outrider.core.spec import ModelSpec
+from outrider.core.step import Step
 from outrider.core.tree import DraftTree
 from outrider.drafting.syntax import drafter_of
 from outrider.engine.choices import ReferenceChooser
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.io.checkpoint import open_checkpoint
+from outrider.nn.layers import Linear
+from outrider.nn.network import Outputs
 from outrider.ops.cuda.graphs import CudaCapture, Run
+from outrider.ops.cuda.packed import pack as pack_weight
+from outrider.ops.interface import Ops, Pass
 from outrider.target.cuda import MOST_GRAPHS, CudaTarget, rounded
 from outrider.target.decoder import DecoderTarget, load_decoder
 from outrider.target.pack import Entry, pack
@@ -153,3 +159,31 @@ def test_rounded_weights(rounding: str, error: float, device: torch.device) -> N
         packed = target.decoder.ops.packed(parameter)
         copy.data = copy.data if packed is None else packed.unpacked()
     torch.testing.assert_close(found, dense_logits(plain, tokens), rtol=1e-4, atol=1e-4)
+
+
+class Little(nn.Module):
+    """A drafter's network with a matrix of its own and the target's head."""
+
+    def __init__(self, ops: Ops) -> None:
+        super().__init__()
+        self.fc, self.head = Linear(64, 64, False, ops), Linear(64, 96, False, ops)
+
+    def guess(self, run: Pass, input_TF: torch.Tensor) -> Outputs:
+        return Outputs(self.head(self.fc(input_TF)))
+
+
+@pytest.mark.parametrize("lending", ["exact", "q4"])
+def test_a_drafters_network_rounds_what_is_its_own(lending: str, device: torch.device) -> None:
+    spec = replace(TINY, hidden_size=64)
+    target = target_of(spec, device, dtype=torch.float32)
+    if lending == "q4":
+        rounded(target.decoder.parameters(), target.decoder.ops, lending)
+    weight, x_TF = (torch.randn(64, 64, generator=torch.Generator().manual_seed(seed)).to(device) for seed in (1, 2))
+    network = target.network(Little, {"fc.weight": weight}, spec, 16, "q8")
+    nothing = torch.zeros(64, dtype=torch.int64, device=device)
+    found = network.run("guess", Step(nothing, nothing, nothing, (), nothing), None, x_TF).logits_RV
+    packed = target.decoder.ops.packed(target.decoder.head.weight)
+    head = target.decoder.head.weight if packed is None else packed.unpacked()
+    torch.testing.assert_close(found, x_TF @ pack_weight(weight, 8).unpacked().T @ head.T, rtol=1e-4, atol=1e-3)
+    lent = head.nbytes if packed is None else packed.num_bytes
+    assert network.read_bytes == lent + pack_weight(weight, 8).num_bytes
