@@ -11,9 +11,10 @@ from __future__ import annotations
 from outrider.core.draft_spec import ConvSpec, DFlashSpec, Eagle3Spec, SelectorSpec
 from outrider.core.spec import ModelSpec, RopeSpec
 from outrider.errors import CheckpointError
+from outrider.io.drafters.dspark import Confidence
 from outrider.io.drafters.gguf_names import ROPE_FREQS, published_name
 from outrider.io.drafters.gguf_store import GgufStore
-from outrider.io.drafters.names import OFFSETS, match_tensors
+from outrider.io.drafters.names import OFFSETS, Shape, match_tensors
 from outrider.io.drafters.reading import Reading
 from outrider.io.drafters.stack import check_taps
 from outrider.io.drafters.store import offer
@@ -26,6 +27,7 @@ ARCHITECTURES = ("dflash", "eagle3")
 _MASK = "tokenizer.ggml.mask_token_id"
 _WORDS = "tokenizer.ggml.tokens"
 _BLOCK = 16
+_VARIANTS = ("decoder_arch", "hyper_connection.count", "attention.value_scale")
 
 
 def read_gguf(header: GgufHeader, store: GgufStore) -> Reading:
@@ -33,8 +35,11 @@ def read_gguf(header: GgufHeader, store: GgufStore) -> Reading:
     arch = header.fields.text("general.architecture")
     if arch not in ARCHITECTURES:
         raise header.fields.unsupported("general.architecture", arch, f"{', '.join(ARCHITECTURES)}, for drafters")
-    if header.fields.has(f"{arch}.decoder_arch") or header.fields.has(f"{arch}.hyper_connection.count"):
-        raise CheckpointError(f"{header.path}: only drafters with plain Qwen3 or Llama layers are supported")
+    for key in _VARIANTS:
+        if header.fields.has(f"{arch}.{key}"):
+            raise CheckpointError(
+                f"{header.path}: '{arch}.{key}': only drafters with plain Qwen3 or Llama layers are supported"
+            )
     return _read_dflash(header, store) if arch == "dflash" else _read_eagle3(header, store)
 
 
@@ -62,7 +67,7 @@ def _read_dflash(header: GgufHeader, store: GgufStore) -> Reading:
         block_size=header.fields.integer("dflash.block_size", _BLOCK, low=2, high=MAX_BLOCK),
         mask_id=header.fields.integer(_MASK),
         causal=_causal(header.fields, stack),
-        from_anchor=bool(rank) and _said(header.fields, "dflash.sample_from_anchor", True),
+        from_anchor=_said(header.fields, "dflash.sample_from_anchor", rank > 0),
         input_scale=header.fields.positive("dflash.embedding_scale", 1.0),
         output_scale=header.fields.positive("dflash.logit_scale", 1.0),
         softcap=_softcap(header.fields),
@@ -73,7 +78,7 @@ def _read_dflash(header: GgufHeader, store: GgufStore) -> Reading:
         if "selector_hidden.weight" in shapes
         else None,
         markov_rank=rank,
-        confidence="hidden_markov" if "conf_proj.weight" in shapes else "none",
+        confidence=_confidence(shapes.get("conf_proj.weight", ()), stack),
     )
     check_dflash(header.fields, spec)
     return Reading(spec, match_tensors(spec, offer(store, published_name)))
@@ -82,7 +87,8 @@ def _read_dflash(header: GgufHeader, store: GgufStore) -> Reading:
 def _read_eagle3(header: GgufHeader, store: GgufStore) -> Reading:
     fields = header.fields
     stack = _stack(header, "eagle3", "llama")
-    store.untangle({"blk.0.attn_q.weight": stack.num_heads, "blk.0.attn_k.weight": stack.num_kv_heads})
+    heads = {"attn_q": stack.num_heads, "attn_k": stack.num_kv_heads}
+    store.untangle({f"blk.0.{name}.{part}": count for name, count in heads.items() for part in ("weight", "bias")})
     before_fc = fields.flag("eagle3.norm_before_fc", False)
     spec = Eagle3Spec(
         stack=stack,
@@ -114,6 +120,9 @@ def _stack(header: GgufHeader, arch: str, family: str) -> ModelSpec:
     keys, fields = _Keys(header.fields, arch), header.fields
     hidden, heads = keys.integer("embedding_length"), keys.integer("attention.head_count")
     head_size = keys.integer("attention.key_length", max(1, hidden // heads))
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if keys.integer(key, head_size) != head_size:
+            raise fields.unsupported(f"{arch}.{key}", keys.integer(key), f"the head size, {head_size}")
     layers = fields.integer(f"{arch}.block_count", low=1, high=MAX_LAYERS)
     window, rope = keys.optional("attention.sliding_window"), _rope(header, arch, head_size)
     sliding = _sliding(header, arch, layers) if window else ()
@@ -132,6 +141,8 @@ def _stack(header: GgufHeader, arch: str, family: str) -> ModelSpec:
         local_rope=rope if any(sliding) else None,
         sliding=sliding if any(sliding) else (),
         window=window if any(sliding) else 0,
+        qkv_bias="blk.0.attn_q.bias" in header.tensors,
+        out_bias="blk.0.attn_output.bias" in header.tensors,
         qk_norm=family == "qwen3",
     )
 
@@ -178,6 +189,13 @@ def _said(fields: Fields, key: str, default: bool) -> bool:
     """A flag; converters have written some as words."""
     word = fields.values.get(key)
     return word == "true" if isinstance(word, str) else fields.flag(key, default)
+
+
+def _confidence(shape: Shape, stack: ModelSpec) -> Confidence:
+    """By what the head reads: there is no key that says so."""
+    if not shape:
+        return "none"
+    return "hidden" if shape[-1] == stack.hidden_size else "hidden_markov"
 
 
 def _softcap(fields: Fields) -> float | None:

@@ -54,6 +54,7 @@ class GgufStore:
         heads = self._tangled.get(name, 0)
         if heads:
             # In the file the two rows that rotate together are neighbours; here the halves of a head stand apart.
-            pairs = data.reshape(heads, -1, 2, data.shape[-1])
+            rows = data if len(tensor.shape) > 1 else data.reshape(tensor.shape[0], -1)
+            pairs = rows.reshape(heads, -1, 2, rows.shape[-1])
             data = np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(data.shape)
         return PackedTensor(data, tensor.type, tensor.shape)

@@ -58,7 +58,7 @@ def match_tensors(spec: DraftSpec, offer: Offer) -> dict[str, str]:
             raise CheckpointError(f"{offer.where}: the tensor '{slot.published}' is missing")
         given = offer.shapes[slot.published]
         if given != slot.shape:
-            shapes = f"has the shape {list(given)}, expected {list(slot.shape)} by config.json"
+            shapes = f"has the shape {list(given)}, expected {list(slot.shape)}"
             raise CheckpointError(f"{offer.where}: the tensor '{slot.published}' {shapes}")
         found[slot.name] = offer.files[slot.published]
         used.add(slot.published)

@@ -35,7 +35,16 @@ _ALIASES = {
     "candidate_selector.successor_codebook.weight": "candidate_selector.successor_codebook",
 }
 # Variants whose layers compute something else; each is a switch that files leave off or out.
-_VARIANTS = ("causal_head", "enable_hidden_correction", "shift_label", "attention_sink_bias", "attention_value_scale")
+_VARIANTS = (
+    "causal_head",
+    "enable_hidden_correction",
+    "shift_label",
+    "attention_sink_bias",
+    "attention_value_scale",
+    "attention_mode",
+    "use_swa",
+    "swa_window_size",
+)
 
 
 def is_zlab(config: Fields) -> bool:
@@ -120,8 +129,9 @@ def _taps(fields: Fields, stack: ModelSpec, layers: int) -> tuple[int, ...]:
 
 def _causal(merged: Fields, config: Fields, stack: ModelSpec) -> tuple[bool, ...]:
     """Unless the file says otherwise, sliding layers look back only, and full ones at the whole block."""
-    if merged.has("is_causal"):
-        return (merged.flag("is_causal"),) * stack.num_layers
+    for key in ("is_causal", "causal"):  # the second is a vendor's word
+        if merged.has(key):
+            return (merged.flag(key),) * stack.num_layers
     return read_sliding(config, stack)
 
 
@@ -151,6 +161,8 @@ def _refuse_variants(fields: Fields) -> None:
     for key in fields.names():
         if key.startswith("lilicorr") or (key in _VARIANTS and fields.values[key]):
             raise CheckpointError(f"{fields.where}: '{key}' belongs to a variant of DFlash that is not supported")
+    if not fields.flag("rope_is_neox_style", True):
+        raise fields.unsupported("rope_is_neox_style", False, "true")
     variant = fields.text("model_arch", "dflash")
     if variant != "dflash":
         raise fields.unsupported("model_arch", variant, "dflash")
