@@ -88,6 +88,13 @@ def test_sliding_layers_without_a_window_still_look_back_only(tmp_path: Path) ->
     assert spec.stack.window == 0
 
 
+def test_a_vendor_says_causal(tmp_path: Path) -> None:
+    own = {"mask_token_id": 39, "target_layer_ids": [1, 3, 5], "causal": True}
+    spec = opened(tmp_path, tiny.zlab_config(dflash_config=own), tiny.dflash_tensors()).spec
+    assert isinstance(spec, DFlashSpec)
+    assert spec.causal == (True, True)
+
+
 def test_scales_of_gemma_and_vendor_names(tmp_path: Path) -> None:
     own = {"mask_token_id": 4, "target_layer_ids": [1, 3, 5], "input_embedding_scale": 4.0, "output_multiplier": 0.5}
     own |= {"final_logit_softcapping": 20.0, "block_size": 4}
