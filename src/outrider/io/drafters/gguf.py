@@ -3,8 +3,8 @@
 Layers of the target count by their input, that is one more than here. `d2t` holds the target's ids themselves. Rows of
 EAGLE-3's queries and keys are in the order of Llama files, those of DFlash are not.
 
-Where a file does not say which layers of a DFlash block look back only, z-lab's rule for sliding layers holds; llama.cpp
-itself then lets all of them look both ways.
+Where a file does not say which layers of a DFlash block look back only, z-lab's rule for sliding layers holds;
+llama.cpp itself then lets all of them look both ways.
 
 Source: llama.cpp, src/models/{dflash,eagle3}.cpp and conversion/{qwen,llama}.py (September 2026).
 """
