@@ -92,7 +92,8 @@ def test_convolutions_along_blocks(taps: int, group: int, side: int, dtype: torc
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.usefixtures("bfloat16")
 def test_packed_products(bits: int, dtype: torch.dtype, device: torch.device) -> None:
     """The kernel multiplies with the numbers that `unpacked` says the matrix holds, with and without a bias."""
     ops, parameter = cuda.CudaOps(device), nn.Parameter(drawn(75, 160, dtype=dtype, device=device), requires_grad=False)
