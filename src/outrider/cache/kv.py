@@ -125,13 +125,15 @@ class KVCache(Generic[Layer]):
         state, size = self._rows[row], self.shape.block_size
         twin = _Row(state.slot_C[:0], state.digest, [], state.length, state.num_indexed, list(state.tail))
         num_whole = state.length // size
-        self._pool.require(self.blocks_for(state.length) - num_whole)
+        # With nothing committed in it yet, the next block may have a drafter's entry of the anchor.
+        begun = state.blocks[num_whole : num_whole + 1] if state.length % size or self.stores else []
+        self._pool.require(len(begun))
         for block in state.blocks[:num_whole]:
             self._pool.share(block)
             self._append(twin, block)
-        if state.length % size:
+        for block in begun:
             self._append(twin, self._take())
-            self._copy(state.blocks[num_whole], twin.blocks[num_whole])
+            self._copy(block, twin.blocks[num_whole])
         self._next_row += 1
         self._rows[self._next_row] = twin
         return self._next_row
