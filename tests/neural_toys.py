@@ -60,8 +60,9 @@ def readable_toy(name: str) -> NeuralDrafter[Any]:
 
 
 def on_target(name: str, target: Target) -> NeuralDrafter[Any]:
+    """By a name above, or in the drafter syntax."""
     with patch("outrider.drafting.neural.open_drafter", lambda path, **_: tiny_draft(path, target=target.spec)):
-        drafter = parse(DRAFTERS[name]).build(target)
+        drafter = parse(DRAFTERS.get(name, name)).build(target)
     assert isinstance(drafter, NeuralDrafter)
     return drafter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,10 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from neural_toys import DRAFTERS, Past, Spy, native_toy, readable_toy, told
+from native_targets import native_target
+from neural_toys import DRAFTERS, Past, Spy, native_toy, on_target, readable_toy, told
+from outrider.core.request import Request
+from outrider.core.sampling import Sampling
+from outrider.core.step import Step
 from outrider.core.tree import Budget
+from outrider.drafting.interface import SequenceContext
 from outrider.drafting.neural import NeuralDrafter, NeuralState
+from outrider.engine.config import EngineConfig
+from outrider.engine.engine import Engine
 from outrider.nn.network import Outputs
+from outrider.target.network import Network
+from outrider.testing.tape import Stage, Tape
 
 BUDGET = Budget(24, 12)
 
@@ -56,6 +66,66 @@ def test_blocks_count_as_valid_once_they_are_complete() -> None:
     drafter.absorb([state])
     assert [store.is_valid[state.pages.block(position)] for position in (0, 16, 32)] == [1, 1, 0]
     stage.finish(actor)
+
+
+@pytest.mark.parametrize("name", ["dflash", "eagle3", "specblock"])
+@pytest.mark.parametrize("failing", [0, 1])
+def test_what_a_failed_pass_was_fed_is_absorbed_by_the_next(name: str, failing: int,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more features than a pass takes: if those of the failed one were lost, later ones would take their places."""
+    monkeypatch.setattr("outrider.drafting.neural._PASS_ROWS", 40)
+    drafter = native_toy(name)
+    past = Past.of(drafter, 90, 2)
+    _, wanted = told(drafter, past, [], eager=True)
+    stage = Stage(drafter, drafter.target.new_cache(512, drafter.payloads))
+    actor = stage.start(Tape(SequenceContext(past.token_n[0]), []))
+    network, drafter.network = drafter.network, Stubborn(drafter.network, failing)
+    with pytest.raises(MemoryError):
+        stage.tell([actor], [past.commit(1, 90)])
+    drafter.network = network
+    drafter.absorb([actor.state])
+    for one, other in zip(entries(drafter, wanted.state), entries(drafter, actor.state), strict=True):
+        assert torch.equal(one.view(torch.int16), other.view(torch.int16))
+
+
+@pytest.mark.parametrize("drafter", ["specblock:checkpoint=specblock;blocks=1", "dflash:checkpoint=dspark",
+                                     "eagle3:checkpoint=eagle3;max=1;branch=1"])
+def test_the_last_position_of_the_context_can_be_drafted(drafter: str) -> None:
+    target = native_target("llama")
+    engine = Engine(target, on_target(drafter, target), None, EngineConfig(max_sequences=1, cache_tokens=1024))
+    prompt = tuple(index % 90 for index in range(target.context - 12))
+    sequence, = engine.add(Request(prompt, Sampling(max_tokens=100, ignore_eos=True)))
+    engine.run()
+    engine.check_integrity()
+    assert len(sequence.tokens) == target.context
+
+
+def test_a_sequence_that_ends_within_a_block_needs_no_pass() -> None:
+    drafter, seen = native_toy("eagle3"), list[Outputs]()
+    drafter.network = Spy(drafter.network, seen)
+    for count, passes in ((16, 0), (17, 1)):
+        stage, actor = told(drafter, Past.of(drafter, count, 1), [], eager=False)
+        stage.finish(actor)
+        assert len(seen) == passes
+
+
+@dataclass(slots=True)
+class Stubborn:
+    """A network whose passes fail from number `failing` on."""
+
+    inner: Network
+    failing: int
+
+    @property
+    def read_bytes(self) -> int:
+        return self.inner.read_bytes
+
+    def run(self, name: str, step: Step, store: Any, input_TF: Tensor | None = None) -> Outputs:
+        if name != "condition":
+            self.failing -= 1
+        if self.failing < 0:
+            raise MemoryError
+        return self.inner.run(name, step, store, input_TF)
 
 
 def entries(drafter: NeuralDrafter[Any], state: NeuralState) -> list[Tensor]:

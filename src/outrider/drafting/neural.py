@@ -94,10 +94,11 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         self._check()
         self.taps, self.thinking = self.spec.taps, checkpoint.thinking
         self.draws = "chains" if getattr(self.config, "branch", 0) == 1 else "nothing"
-        self.payloads = (self.payload(),)
-        weights = {name: checkpoint.tensor(name, checkpoint.dtype(name)) for name in checkpoint.names}
+        payload = self.payload()
+        self.payloads = (payload,)
+        weights = {name: checkpoint.tensor(name, checkpoint.dtype(name)).to(target.device) for name in checkpoint.names}
         self._draft_ids = weights.pop("draft_ids", None)
-        positions = target.context + self.payloads[0].scratch
+        positions = target.context + max(payload.scratch, payload.entries)  # a token's entries may rotate on behind it
         self.network = target.network(self.describe(), self.prepared(weights), self.spec.stack, positions,
                                       self.config.weights)
         self._guesser = guesser_for(target.info, target.vocab_size)
@@ -155,10 +156,10 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
             room, chunk = _PASS_ROWS, []
             for state in waiting:
                 if room:
-                    chunk.append(_take(state, room))
+                    chunk.append(_first(state, room))
                     room -= len(chunk[-1].feature_nF)
             self.absorb_rows(chunk)
-            for pending in chunk:
+            for pending in chunk:  # only now: what a pass that failed was fed is pending still
                 self._settle(pending)
             waiting = [state for state in waiting if state.num_pending]
 
@@ -167,8 +168,10 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         return replace(state, pages=pages, token_n=list(state.token_n), feature_nF=list(state.feature_nF))
 
     def finish(self, state: NeuralState) -> None:
-        """What is still pending is absorbed, so that whoever shares the prefix finds it."""
-        self.absorb([state])
+        """What completes a block is absorbed still, so that whoever shares the prefix finds it."""
+        size = state.pages.cache.shape.block_size
+        if state.anchor // size > state.absorbed // size:
+            self.absorb([state])
 
     def extend(self, states: Sequence[NeuralState], growths: Sequence[Growth], logits_RV: Tensor,
                assured: Callable[[list[list[Guess]]], list[list[Guess]]] = lambda guesses: guesses) -> None:
@@ -247,10 +250,12 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
                 store.carry_BC[state.pages.block(position)] = pending.feature_nF[position - pending.begin]
         state.pages.mark(store, pending.begin, pending.end)
         state.absorbed = pending.end
+        rest_nF = state.feature_nF[0][len(pending.feature_nF) :]
+        state.feature_nF = [rest_nF] if len(rest_nF) else []
 
 
-def _take(state: NeuralState, room: int) -> Pending:
+def _first(state: NeuralState, room: int) -> Pending:
     """Up to `room` of a sequence's pending features."""
-    feature_nF = state.feature_nF[0] if len(state.feature_nF) == 1 else torch.cat(state.feature_nF)
-    state.feature_nF = [feature_nF[room:]] if len(feature_nF) > room else []
-    return Pending(state, state.absorbed, feature_nF[:room])
+    if len(state.feature_nF) > 1:
+        state.feature_nF = [torch.cat(state.feature_nF)]
+    return Pending(state, state.absorbed, state.feature_nF[0][:room])
