@@ -272,3 +272,21 @@ def test_a_failing_drafter_fails_the_call_alone() -> None:
     engine.abort(sequence)
     engine.check_integrity()
     assert not engine.has_work
+
+
+def test_ends_that_fail_keep_no_other_sequence() -> None:
+    """A drafter that fails in a round and then cannot finish: the round's own error is told, and nothing is held."""
+    class Failing(NoDrafter):
+        def commit(self, states: object, commits: object) -> None:
+            raise ValueError("broken")
+
+        def finish(self, state: object) -> None:
+            raise OSError("cannot finish")
+
+    target = target_of()
+    engine = Engine(target, Failing(None, target))
+    sequences = [engine.add(Request((1, index), HOT))[0] for index in range(4)]
+    with pytest.raises(ValueError, match="broken"):
+        engine.run()
+    engine.check_integrity()
+    assert not engine.has_work and {sequence.finish_reason for sequence in sequences} == {"abort"}

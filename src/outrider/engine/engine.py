@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +85,8 @@ class Engine:
         try:
             return self.resolve(self.launch(plan))
         except BaseException:  # Ctrl-C too: sequences settled by half cannot go on
-            for part in plan.parts:
-                self.abort(part.sequence)
+            with suppress(Exception):  # a drafter that cannot even finish says less than the first error
+                self._abort_all([part.sequence for part in plan.parts])
             raise
 
     def run(self) -> None:
@@ -149,9 +150,10 @@ class Engine:
 
     def close(self) -> None:
         """Abort what is left and let the drafter go."""
-        for sequence in [*self._waiting, *self._running]:
-            self.abort(sequence)
-        self.drafter.close()
+        try:
+            self._abort_all([*self._waiting, *self._running])
+        finally:
+            self.drafter.close()
 
     def check_integrity(self) -> None:
         """AssertionError where a block leaked, or device and host disagree on a sequence."""
@@ -161,6 +163,12 @@ class Engine:
             assert int(self.slots.last_token_S[sequence.slot]) == sequence.tokens[-1], "last tokens by slot are wrong"
         if not self._running:
             assert self.cache.num_available == self.cache.shape.num_blocks, "idle, but blocks are held"
+
+    def _abort_all(self, sequences: list[Sequence]) -> None:
+        """The others too where ending one fails."""
+        with ExitStack() as ends:
+            for sequence in sequences:
+                ends.callback(self.abort, sequence)
 
     def _check(self, request: Request) -> None:
         if not request.token_n:
