@@ -12,6 +12,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from outrider.cache.payload import Pages
 from outrider.core.commit import Candidates, Commit, CommitBatch
 from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
@@ -74,6 +76,10 @@ class MixDrafter(Drafter[MixState]):
     def sources(self) -> tuple[str, ...]:
         return tuple(name for member in self.members for name in member.sources)
 
+    @property
+    def read_bytes(self) -> int:
+        return sum(member.read_bytes for member in self.members)
+
     def start(self, context: SequenceContext) -> MixState:
         return [member.start(replace(context, pages=pages))
                 for member, pages in zip(self.members, self._pages(context.pages), strict=True)]
@@ -115,10 +121,10 @@ class MixDrafter(Drafter[MixState]):
     def _own_part(self, member: Drafter[Any], commit: Commit) -> Commit:
         """The commit as a member alone would have got it: its taps' columns, its number of candidates."""
         feature_nF = commit.feature_nF
-        if feature_nF is not None:
+        if feature_nF is not None and member.taps != self.taps:
             size = feature_nF.shape[1] // len(self.taps)
-            columns = [self.taps.index(tap) * size + column for tap in member.taps for column in range(size)]
-            feature_nF = feature_nF[:, columns] if columns else None
+            by_tap = dict(zip(self.taps, feature_nF.split(size, 1), strict=True))
+            feature_nF = torch.cat([by_tap[tap] for tap in member.taps], 1) if member.taps else None
         candidates = commit.candidates
         if candidates is not None:
             kept = [row[: member.candidates] for row in candidates.top_MK]
