@@ -72,7 +72,7 @@ def test_blocks_count_as_valid_once_they_are_complete() -> None:
 @pytest.mark.parametrize("failing", [0, 1])
 def test_what_a_failed_pass_was_fed_is_absorbed_by_the_next(name: str, failing: int,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more features than a pass takes: if those of the failed one were lost, later ones would take their places."""
+    """With more features than a pass takes: if those of the failed one were lost, later ones would take their place."""
     monkeypatch.setattr("outrider.drafting.neural._PASS_ROWS", 40)
     drafter = native_toy(name)
     past = Past.of(drafter, 90, 2)
