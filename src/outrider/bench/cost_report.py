@@ -50,5 +50,8 @@ def summary(cost: Cost) -> str:
 
 
 def document(cost: Cost) -> str:
-    """One line of JSON."""
-    return json.dumps(asdict(cost), allow_nan=False)
+    """One line of JSON; `draft` is there where a drafter was timed."""
+    found = asdict(cost)
+    if cost.draft is None:
+        del found["draft"]
+    return json.dumps(found, allow_nan=False)
