@@ -123,7 +123,7 @@ class MixDrafter(Drafter[MixState]):
         feature_nF = commit.feature_nF
         if feature_nF is not None and member.taps != self.taps:
             size = feature_nF.shape[1] // len(self.taps)
-            by_tap = dict(zip(self.taps, feature_nF.split(size, 1), strict=True))
+            by_tap = dict(zip(self.taps, torch.split(feature_nF, size, 1), strict=True))
             feature_nF = torch.cat([by_tap[tap] for tap in member.taps], 1) if member.taps else None
         candidates = commit.candidates
         if candidates is not None:
