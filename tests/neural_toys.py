@@ -26,6 +26,8 @@ DRAFTERS = {
     "dflash-sliding": "dflash:checkpoint=dflash-sliding;branch=3;nodes=12",
     "dflash2": "dflash:checkpoint=dflash2",
     "dspark": "dflash:checkpoint=dspark;branch=2",
+    "dspark-gated": "dflash:checkpoint=dspark-gated",
+    "dspark-rnn": "dflash:checkpoint=dspark-rnn;branch=2",
     "eagle3": "eagle3:checkpoint=eagle3",
     "eagle3-reduced": "eagle3:checkpoint=eagle3-reduced",
     "eagle3.1": "eagle3:checkpoint=eagle3.1;branch=1",

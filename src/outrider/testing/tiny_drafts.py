@@ -49,12 +49,15 @@ def tiny_specs(target: ModelSpec = TINY) -> dict[str, DraftSpec]:
     flash = DFlashSpec(stack=stack, taps=taps, target_hidden_size=size, draft_vocab_size=vocab, block_size=6, mask_id=1,
                        causal=(False, False))
     eagle = Eagle3Spec(stack=thin, taps=taps, target_hidden_size=size, draft_vocab_size=vocab)
+    spark = replace(flash, from_anchor=True, markov_rank=32, confidence="hidden_markov")
     return {
         "dflash": flash,
         "dflash-sliding": replace(flash, stack=sliding, causal=(True, False), softcap=20.0, input_scale=2.0,
                                   output_scale=0.5),
         "dflash2": replace(flash, conv=ConvSpec(2, 16), selector=SelectorSpec(8, 6)),
-        "dspark": replace(flash, from_anchor=True, markov_rank=32, confidence="hidden_markov"),
+        "dspark": spark,
+        "dspark-gated": replace(spark, markov_kind="gated", confidence="hidden"),
+        "dspark-rnn": replace(spark, markov_kind="rnn", draft_vocab_size=vocab // 2),
         "eagle3": eagle,
         "eagle3-reduced": replace(eagle, draft_vocab_size=vocab // 2, norm_before_residual=True, fc_norm=True),
         "eagle3.1": replace(eagle, stack=stack, norm_before_fc=True, norm_output=True),
@@ -73,7 +76,12 @@ def _shapes(spec: DraftSpec) -> dict[str, tuple[int, ...]]:
         shapes |= {"selector.before.weight": (vocab, rank), "selector.after.weight": (vocab, rank),
                    "selector.hidden.weight": (rank, size)}
     if isinstance(spec, DFlashSpec) and spec.markov_rank:
-        shapes["markov.before.weight"] = (vocab, spec.markov_rank)
+        rank = spec.markov_rank
+        shapes["markov.before.weight"] = (vocab, rank)
+        if spec.markov_kind == "gated":
+            shapes |= {"markov.gate.weight": (rank, size + rank), "markov.gate.bias": (rank,)}
+        if spec.markov_kind == "rnn":
+            shapes |= {"markov.joint.weight": (3 * rank, 2 * rank + size), "markov.joint.bias": (3 * rank,)}
     if isinstance(spec, DFlashSpec) and spec.confidence != "none":
         width = size + (spec.markov_rank if spec.confidence == "hidden_markov" else 0)
         shapes |= {"confidence.weight": (1, width), "confidence.bias": (1,)}
