@@ -111,6 +111,16 @@ def test_pages_written_without_the_drafter_are_computed_again(name: str) -> None
     assert found.proposed == again.proposed == fresh.proposed
 
 
+@pytest.mark.parametrize("name", ["dflash", "eagle3", "specblock"])
+def test_a_prompt_can_be_hit_in_the_round_behind_its_own(name: str) -> None:
+    engine, prefix = engine_with(name, prefill=128), tuple(index % 90 for index in range(96))
+    first, = engine.add(Request((*prefix, 1), GREEDY))
+    engine.step()
+    second, = engine.add(Request((*prefix, 2), GREEDY))
+    engine.run()
+    assert second.stats.cached_tokens == 96
+
+
 def test_features_are_the_same_bits_from_prefill_decoding_trees_and_hits() -> None:
     """The third prompt is what the first made of its prompt, so that its features came from verified trees before."""
     engine = engine_with("eagle3", prefill=7)

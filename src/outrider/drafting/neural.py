@@ -35,6 +35,7 @@ from outrider.io.drafters.open import DraftCheckpoint, open_drafter
 from outrider.nn.network import Description, Outputs
 
 _PASS_ROWS = 512
+_MOST_PENDING = 64  # more than a round of decoding gains: what a prompt brings can be hit from the next round on
 
 
 @dataclass(slots=True)
@@ -138,7 +139,7 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
                 self._skip(state)
             else:
                 state.feature_nF.append(commit.feature_nF)
-        self.absorb([state for state in states if state.num_pending >= _PASS_ROWS])
+        self.absorb([state for state in states if state.num_pending >= _MOST_PENDING])
 
     def propose(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> DraftBatch:
         asked = [index for index, budget in enumerate(budgets) if budget and self._room(states[index]) > 0]
