@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -19,11 +20,14 @@ from outrider.core.step import Step
 from outrider.core.tree import Budget
 from outrider.drafting.interface import SequenceContext
 from outrider.drafting.neural import NeuralDrafter, NeuralState
+from outrider.drafting.syntax import parse
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
+from outrider.errors import ConfigError
 from outrider.nn.network import Outputs
 from outrider.target.network import Network
 from outrider.testing.tape import Stage, Tape
+from outrider.testing.tiny_drafts import random_draft, tiny_specs
 
 BUDGET = Budget(24, 12)
 
@@ -107,6 +111,16 @@ def test_a_sequence_that_ends_within_a_block_needs_no_pass() -> None:
         stage, actor = told(drafter, Past.of(drafter, count, 1), [], eager=False)
         stage.finish(actor)
         assert len(seen) == passes
+
+
+@pytest.mark.parametrize("head_size", [8, 528])
+def test_heads_that_kernels_cannot_hold_are_refused(head_size: int) -> None:
+    target = native_target("llama")
+    spec = tiny_specs(target.spec)["dflash"]
+    draft = random_draft(replace(spec, stack=replace(spec.stack, head_size=head_size)))
+    with (patch("outrider.drafting.neural.open_drafter", lambda *_, **__: draft),
+          pytest.raises(ConfigError, match=f"head size is {head_size}, .* --ops reference")):
+        parse("dflash:checkpoint=any").build(target)
 
 
 @dataclass(slots=True)

@@ -114,7 +114,7 @@ def test_pages_written_without_the_drafter_are_computed_again(name: str) -> None
 @pytest.mark.parametrize("name", ["dflash", "eagle3", "specblock"])
 def test_a_prompt_can_be_hit_in_the_round_behind_its_own(name: str) -> None:
     engine, prefix = engine_with(name, prefill=128), tuple(index % 90 for index in range(96))
-    first, = engine.add(Request((*prefix, 1), GREEDY))
+    engine.add(Request((*prefix, 1), GREEDY))
     engine.step()
     second, = engine.add(Request((*prefix, 2), GREEDY))
     engine.run()

@@ -52,7 +52,8 @@ class Store(Generic[Layer]):
     def __init__(self, payload: Payload, layers: Sequence[Layer], num_blocks: int, dtype: torch.dtype,
                  device: torch.device) -> None:
         self.payload, self.layers = payload, tuple(layers)
-        self.carry_BC = torch.zeros(num_blocks, payload.carry, dtype=dtype, device=device)
+        # Never read before it is written, and large: left to take memory as it is used.
+        self.carry_BC = torch.empty(num_blocks, payload.carry, dtype=dtype, device=device)
         self.is_valid = bytearray(num_blocks)
 
     def entry_slots(self, slot_n: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from outrider.cache.kv import CacheShape, KVCache
 from outrider.cache.payload import Payload, Store
 from outrider.core.spec import ModelSpec
 from outrider.core.step import PAGE_SIZE, LayerCache, LayerPages, Step
+from outrider.errors import ConfigError
 from outrider.nn.decoder import Decoder
 from outrider.nn.network import Description
 from outrider.ops.interface import Pass, RopeTables
@@ -28,6 +29,7 @@ from outrider.target.interface import ForwardOutput
 from outrider.target.native_network import NativeNetwork, pack_network
 from outrider.target.network import Network
 from outrider.target.of_spec import TargetOfSpec
+from outrider.target.weights import obstacle
 
 CPU = torch.device("cpu")
 _NO_ROWS = torch.empty(0, dtype=torch.int64)
@@ -92,7 +94,9 @@ class NativeTarget(TargetOfSpec):
 
     def network(self, describe: Description, weights: Mapping[str, Tensor], spec: ModelSpec, positions: int,
                 rounding: str = "") -> Network:
-        """See `interface.TargetView`."""
+        """See `interface.TargetView`. Raises: ConfigError for layers that the kernels cannot run."""
+        if reason := obstacle(spec):
+            raise ConfigError(f"the drafter cannot run on native ops: {reason}; load the target with --ops reference")
         packed = pack_network(self._library, weights, self.weights, rounding)
         return NativeNetwork(self._library, self._pool, describe, packed, spec, positions)
 
