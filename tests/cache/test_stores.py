@@ -21,11 +21,11 @@ from outrider.cache.payload import Payload, Store
 from outrider.core.step import LayerCache
 from outrider.errors import CacheFullError
 
-BLOCK = 4
+BLOCK = 2
 CPU = torch.device("cpu")
 FEATURES, PAIRS = Payload(1, 1, 1), Payload(1, 1, 1, entries=2, carry=1, scratch=3)
-token_lists = st.lists(st.integers(0, 1), min_size=1, max_size=11)
-scopes = st.sampled_from(["", "", "anna"])
+token_lists = st.lists(st.sampled_from([0, 0, 0, 0, 0, 1]), min_size=1, max_size=7)  # mostly alike: prefixes are hit
+scopes = st.sampled_from(["", "", "", "anna"])
 
 
 def new_cache(num_blocks: int) -> KVCache[LayerCache]:
@@ -78,7 +78,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.cache.keep(row, new, range(len(new)))
         known += gained
 
-    @rule(row=rows, index=st.integers(0, 1), room=st.sampled_from([1, 5, 99, 99]))
+    @rule(row=rows)
+    def absorb_all(self, row: int) -> None:
+        for index in (0, 1):
+            self.absorb(row, index, 99)
+
+    @rule(row=rows, index=st.integers(0, 1), room=st.integers(1, 5))
     def absorb(self, row: int, index: int, room: int) -> None:
         pages, store, begin = self.cache.pages(row), self.cache.stores[index], self.absorbed[row][index]
         end = min(begin + room, len(self.token_n[row]) - 1)
@@ -161,6 +166,31 @@ def test_a_fork_has_the_anchors_entry_where_a_block_begins() -> None:
     machine.absorb(row, 1, 99)
     machine.fork(row)
     machine.every_row_has_what_it_absorbed()
+
+
+def test_a_block_taken_anew_is_not_valid() -> None:
+    machine = StoreMachine()
+    machine.make(3)
+    first = machine.open([0], "")
+    machine.gain(first, [0] * 2 * BLOCK)
+    machine.absorb_all(first)
+    machine.release(first)
+    machine.gain(machine.open([1], "anna"), [1])  # holds the block that was never valid
+    second = machine.open([1], "")
+    machine.gain(second, [1] * 2 * BLOCK)
+    machine.release(second)
+    assert machine.cache.length(machine.open([1] * 3, "")) == 0, "its entries are still those of the first"
+
+
+def test_a_block_that_was_absorbed_in_part_is_not_valid() -> None:
+    machine = StoreMachine()
+    machine.make(4)
+    row = machine.open([0], "")
+    machine.gain(row, [0] * BLOCK)
+    machine.absorb(row, 0, BLOCK - 1)
+    machine.absorb(row, 1, 99)
+    machine.release(row)
+    assert machine.cache.length(machine.open([0] * (BLOCK + 1), "")) == 0
 
 
 TestStores = StoreMachine.TestCase
