@@ -88,7 +88,8 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         self.network.run("absorb", stacked(rows, self.target.device), self.store(pending[0].state), feature_TF)
 
     def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
-        within = [self._within(budget) for budget in budgets]
+        most = min(self.config.max or self.spec.num_drafts, self.spec.num_drafts)
+        within = [self.within(budget, most) for budget in budgets]
         parts = [self._block(state, budget) for state, budget in zip(states, within, strict=True)]
         outputs = self.network.run("block", stacked(parts, self.target.device), self.store(states[0]))
         assert outputs.logits_RV is not None and outputs.hidden_RD is not None, "a block pass gives both"
@@ -100,11 +101,6 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         while growing := [one for one in drafting if one.growth.frontier]:
             self._next_level(growing, outputs.logits_RV, outputs.hidden_RD)
         return [one.growth.tree() for one in drafting]
-
-    def _within(self, budget: Budget) -> Budget:
-        config, depth = self.config, min(budget.depth, self.spec.num_drafts)
-        return Budget(min(budget.nodes, config.nodes), min(depth, config.max or depth),
-                      max(budget.min_survival, config.min))
 
     def _block(self, state: NeuralState, budget: Budget) -> Rows:
         """The anchor and masks, as many rows as the depth calls for."""

@@ -107,7 +107,7 @@ class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
         self.remember(pending, outputs, 1)
 
     def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
-        trees = [_Branching(state, Growth(self._within(budget), state.token_n[-1]))
+        trees = [_Branching(state, Growth(self.within(budget, self.config.max), state.token_n[-1]))
                  for state, budget in zip(states, budgets, strict=True)]
         rooted = [tree for tree in trees if tree.state.hidden is not None]
         if rooted:
@@ -128,8 +128,3 @@ class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
 
     def _extend(self, growing: Sequence[_Branching], logits_RV: Tensor) -> None:
         self.extend([tree.state for tree in growing], [tree.growth for tree in growing], logits_RV)
-
-    def _within(self, budget: Budget) -> Budget:
-        config = self.config
-        return Budget(min(budget.nodes, config.nodes), min(budget.depth, config.max),
-                      max(budget.min_survival, config.min))

@@ -109,8 +109,9 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
         self.remember(pending, outputs, size)
 
     def draft(self, states: Sequence[NeuralState], budgets: Sequence[Budget]) -> list[DraftTree]:
-        size = self.spec.num_slots
-        trees = [_Branching(state, Growth(self._within(budget), state.token_n[-1]), [], list(range(ROOT, size - 1)))
+        size, depth = self.spec.num_slots, self.config.blocks * self.spec.num_slots
+        trees = [_Branching(state, Growth(self.within(budget, depth), state.token_n[-1]), [],
+                            list(range(ROOT, size - 1)))
                  for state, budget in zip(states, budgets, strict=True)]
         rooted = [tree for tree in trees if tree.state.hidden is not None]
         if rooted:
@@ -203,8 +204,3 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
             if greedy is None:
                 return
             parent = greedy
-
-    def _within(self, budget: Budget) -> Budget:
-        config = self.config
-        return Budget(min(budget.nodes, config.nodes), min(budget.depth, config.blocks * self.spec.num_slots),
-                      max(budget.min_survival, config.min))

@@ -194,6 +194,11 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
                 growth.draw(proposal(logits_RV[row], state.request.sampling, self.target.vocab_size), key,
                             len(state.token_n))
 
+    def within(self, budget: Budget, depth: int) -> Budget:
+        """What is left of a budget by the drafter's own options, and at most so deep."""
+        config = self.config
+        return Budget(min(budget.nodes, config.nodes), min(budget.depth, depth), max(budget.min_survival, config.min))
+
     def remember(self, pending: Sequence[Pending], outputs: Outputs, rows: int) -> None:
         """Keeps the outputs of each sequence's last `rows` rows, all that a pass was asked for."""
         assert outputs.hidden_RD is not None and outputs.logits_RV is not None, "drafts go on from both"
