@@ -179,7 +179,7 @@ def test_a_block_taken_anew_is_not_valid() -> None:
     second = machine.open([1], "")
     machine.gain(second, [1] * 2 * BLOCK)
     machine.release(second)
-    assert machine.cache.length(machine.open([1] * 3, "")) == 0, "its entries are still those of the first"
+    assert machine.cache.length(machine.cache.open([1] * 3)) == 0, "its entries are still those of the first"
 
 
 def test_a_block_that_was_absorbed_in_part_is_not_valid() -> None:
@@ -190,7 +190,7 @@ def test_a_block_that_was_absorbed_in_part_is_not_valid() -> None:
     machine.absorb(row, 0, BLOCK - 1)
     machine.absorb(row, 1, 99)
     machine.release(row)
-    assert machine.cache.length(machine.open([0] * (BLOCK + 1), "")) == 0
+    assert machine.cache.length(machine.cache.open([0] * (BLOCK + 1))) == 0
 
 
 TestStores = StoreMachine.TestCase
