@@ -92,6 +92,7 @@ OUTRIDER_INLINE void score(Bundle<QUERIES> &bundle, const Blocks &blocks, int32_
     for (int32_t i = 0; i < head_size; ++i) {
         for (int b = 0; b < WIDTH; ++b) {
             lanes[b] = load_half(key[b] + i * LANES);
+            if (i % 2 == 1) continue; // two elements share a line
             __builtin_prefetch(blocks.value[block + b] + i * LANES);
             __builtin_prefetch(blocks.next[block + b] + i * LANES);
         }
