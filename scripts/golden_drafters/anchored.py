@@ -193,7 +193,8 @@ def record(recipe: Recipe) -> None:
     else:
         arrays["training_logits"] = training[:, first:]
     heads = selector_outputs if recipe.algorithm == "dflash2" else sequential_outputs
-    arrays |= heads(model, recipe, hidden, logits, target.tokens[list(recipe.starts)])
+    arrays |= heads(model, hidden, logits, target.tokens[list(recipe.starts)])
+    check_margin(recipe.name, arrays.get("scores", arrays.get("biased_logits", logits)))
     save_model(recipe.name, model, recipe.dtype)
     facts = {"kind": "dflash", "format": "speculators", "made_by": made_by("speculators", "transformers"),
              "seed": recipe.seed, "taps": [aux - 1 for aux in recipe.aux], "target_layers": 6, "target": "qwen3",
@@ -206,8 +207,7 @@ def target_ids(model: DFlashDraftModel, draft_ids: Tensor) -> Tensor:
     return draft_ids if model.d2t is None else draft_ids + model.d2t[draft_ids]
 
 
-def sequential_outputs(model: DFlashDraftModel, recipe: Recipe, hidden: Tensor, logits: Tensor, anchors: Tensor
-                       ) -> dict[str, Tensor]:
+def sequential_outputs(model: DFlashDraftModel, hidden: Tensor, logits: Tensor, anchors: Tensor) -> dict[str, Tensor]:
     """Tokens drafted from left to right, each under the bias of the one before it, and what DSpark's heads give."""
     markov, path, biased = getattr(model, "markov_head", None), anchors[:, None], logits.clone()
     for slot in range(logits.shape[1]):
@@ -215,7 +215,6 @@ def sequential_outputs(model: DFlashDraftModel, recipe: Recipe, hidden: Tensor, 
             bias = markov.block_bias(prev_token_ids=path, hidden_states=hidden[:, : slot + 1])
             biased[:, slot] += bias[:, slot]
         path = torch.cat([path, target_ids(model, biased[:, slot].argmax(-1))[:, None]], dim=1)
-    check_margin(recipe.name, biased)
     found = {"drafts": path[:, 1:]}
     if markov is not None:
         found["biased_logits"] = biased
@@ -227,8 +226,7 @@ def sequential_outputs(model: DFlashDraftModel, recipe: Recipe, hidden: Tensor, 
     return found
 
 
-def selector_outputs(model: DFlash2DraftModel, recipe: Recipe, hidden: Tensor, logits: Tensor, anchors: Tensor
-                     ) -> dict[str, Tensor]:
+def selector_outputs(model: DFlash2DraftModel, hidden: Tensor, logits: Tensor, anchors: Tensor) -> dict[str, Tensor]:
     """Tokens picked from left to right among each row's best, with the candidates and their scores."""
     path, candidates, scores = anchors[:, None], [], []
     for slot in range(logits.shape[1]):
@@ -236,7 +234,6 @@ def selector_outputs(model: DFlash2DraftModel, recipe: Recipe, hidden: Tensor, l
         path = torch.cat([path, best.gather(-1, score.argmax(-1, keepdim=True))], dim=1)
         candidates.append(best)
         scores.append(score)
-    check_margin(recipe.name, *scores)
     return {"drafts": path[:, 1:], "candidates": torch.stack(candidates, 1), "scores": torch.stack(scores, 1)}
 
 
