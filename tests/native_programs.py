@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from outrider.ops.native.matrix import Kind, MatrixFunctions, float_rows
 from outrider.ops.native.program import Buffers, PageTable, Pool, Program
 from outrider.ops.native.recorder import Outside, Recorder, Recording, Weights
 
-VOCAB, HEAD_SIZE = 50, 16
-POSITIONS = 2560  # of a sequence, at most
+VOCAB, HEAD_SIZE, POSITIONS = 50, 16, 320
 WIDTHS = (32, 64, 160)
 KINDS = (Kind.FLOAT, Kind.BYTE_HALF, Kind.NIBBLE_TWO_LEVEL)
 EPS = 1e-6
@@ -123,30 +121,16 @@ class Bench:
         angle_PK = torch.rand(POSITIONS, HEAD_SIZE // 2, generator=generator)
         self.ropes = RopeTables(*[RopeTable(angle_PK.cos(), angle_PK.sin())] * 2)
 
-    def outputs(self, pool: Pool, rows: int, picked: int, kernels: int,
-                before: Sequence[int] = (0,)) -> tuple[Tensor, Tensor]:
-        """Bits of logits and features of one pass of `rows` rows a sequence; `before` positions each are committed."""
-        at_T = torch.cat([length + torch.arange(rows) for length in before])
-        slot_T = torch.cat([number * POSITIONS + length + torch.arange(rows) for number, length in enumerate(before)])
-        spans = tuple(Span(number * rows, rows, length, number * POSITIONS + torch.arange(length + rows),
-                           range(-1, rows - 1)) for number, length in enumerate(before))
-        count = rows * len(before)
-        step = Step(at_T * 7 % VOCAB, at_T, slot_T, spans if rows else (), torch.arange(count - picked, count))
-        logits, features = torch.full((picked, VOCAB), torch.nan), torch.full((count, self.width), torch.nan)
+    def outputs(self, pool: Pool, rows: int, picked: int, kernels: int) -> tuple[Tensor, Tensor]:
+        """Bits of logits and features of one pass over an empty cache."""
+        size = (POSITIONS // PAGE_SIZE, 2, HEAD_SIZE, PAGE_SIZE)
+        pages = [LayerPages(torch.full(size, torch.nan, dtype=torch.float16),
+                            torch.full((size[0], 2, PAGE_SIZE, HEAD_SIZE), torch.nan, dtype=torch.float16))
+                 for _ in range(self.num_layers)]
+        at_T = torch.arange(rows)
+        span = Span(0, rows, 0, at_T, range(-1, rows - 1))
+        step = Step(at_T * 7 % VOCAB, at_T, at_T, (span,) if rows else (), torch.arange(rows - picked, rows))
+        logits, features = torch.full((picked, VOCAB), torch.nan), torch.full((rows, self.width), torch.nan)
         buffers = Buffers({Outside.LOGITS: logits, Outside.FEATURES: features})
-        self.program.run(kernels, pool, step, PageTable(self.pages(before)), self.ropes, buffers)
+        self.program.run(kernels, pool, step, PageTable(pages), self.ropes, buffers)
         return logits.view(torch.int32), features.view(torch.int32)
-
-    def pages(self, before: Sequence[int]) -> list[LayerPages]:
-        """Of each layer: committed positions, the same in every sequence, and NaN in every block that holds none."""
-        size = (len(before) * POSITIONS // PAGE_SIZE, 2, HEAD_SIZE, PAGE_SIZE)
-        layers = []
-        for layer in range(self.num_layers):
-            key, value = (torch.full(size, torch.nan, dtype=torch.float16) for _ in range(2))
-            for number, length in enumerate(before):
-                generator = torch.Generator().manual_seed(layer)
-                first, count = number * POSITIONS // PAGE_SIZE, -(-length // PAGE_SIZE)
-                for cache in (key, value):
-                    cache[first:first + count] = torch.randn(count, *size[1:], generator=generator).half()
-            layers.append(LayerPages(key, value.view(-1, 2, PAGE_SIZE, HEAD_SIZE)))
-        return layers

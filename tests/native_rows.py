@@ -29,7 +29,7 @@ class Span(Structure):
 class Attention(Structure):
     _fields_ = [("q", c_void_p), ("pages", Pages), ("out", c_void_p), ("heads", c_int32), ("groups", c_int32),
                 ("head_size", c_int32), ("scale", c_float), ("softcap", c_float), ("window", c_int32),
-                ("both_ways", c_int32), ("state", c_void_p)]
+                ("both_ways", c_int32)]
 
 
 class Rotation(Structure):

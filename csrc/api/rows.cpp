@@ -3,8 +3,6 @@
 
 #include "../kernels/table.h"
 
-#include <algorithm>
-
 using namespace outrider;
 
 constexpr int32_t BAD_SIZE = -1;
@@ -48,24 +46,13 @@ OUTRIDER_API int32_t outrider_rotate(const Kernels *kernels, const RotateCall *c
 
 OUTRIDER_API int64_t outrider_attention_scratch(const Kernels *kernels, const AttentionCall *call,
                                                 const SpanView *span) {
-    const int64_t state = (int64_t)(span->begin + span->count) * call->heads * ATTENTION_STATE;
-    return state + kernels->attention_scratch(*call, *span);
+    return kernels->attention_scratch(*call, *span);
 }
 
-// The call's state is taken from the scratch.
 OUTRIDER_API int32_t outrider_attend(const Kernels *kernels, const AttentionCall *call, const SpanView *span,
                                      int32_t group, int32_t begin, int32_t end, float *scratch) {
     int32_t queries = span->count * (call->heads / call->groups);
     if (call->heads % call->groups || call->head_size % TILE_ROWS || begin < 0 || end > queries) return BAD_SIZE;
-    AttentionCall own = *call;
-    own.state = scratch + kernels->attention_scratch(own, *span);
-    const Parts parts = parts_of(own, *span);
-    for (; begin < end; begin += PIECE_QUERIES) {
-        const AttentionPiece piece = {group, begin, std::min(end, begin + PIECE_QUERIES)};
-        for (int32_t part = parts.first; part <= parts.last; ++part) {
-            kernels->attend(own, *span, piece, part, scratch);
-            kernels->merge(own, *span, piece, part, scratch);
-        }
-    }
+    kernels->attend(*call, *span, group, begin, end, scratch);
     return 0;
 }

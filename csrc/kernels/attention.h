@@ -7,8 +7,8 @@
 //
 // Each query (row and head) has chains of its own, so that its bits do not depend on the queries beside it; those are
 // there only to share loads. What a query does not see is not computed with: its scores become -inf by selection, and
-// its values are not read. Every 1024 positions make a part of their own, and parts are merged in order: threads share
-// a row's positions, and its bits do not tell.
+// its values are not read. Every 1024 positions make a part of their own, and parts are merged in order, so that work
+// split over positions would give the same bits.
 #pragma once
 
 #include "branch.h"
@@ -17,7 +17,8 @@
 namespace outrider::OUTRIDER_ISA {
 
 constexpr int32_t TILE_BLOCKS = 4, TILE = TILE_BLOCKS * LANES;
-constexpr int32_t PART_TILES = PART / TILE;
+constexpr int32_t PART_TILES = 16;
+constexpr int32_t PASS = 128; // queries that walk through the cache together
 #if defined(__AVX512F__)
 constexpr int32_t BUNDLE = 8; // queries that share registers
 #else
@@ -26,8 +27,7 @@ constexpr int32_t BUNDLE = 4;
 
 // ---- a softmax under way --------------------------------------------------------------------------------------------
 
-// The largest score so far, the sum of weights (by lane), the weighted sum of values. A part's is in scratch, the
-// whole in the call's state and out.
+// In scratch: the largest score so far, the sum of weights (by lane), the weighted sum of values.
 struct Softmax {
     float *largest, *total, *values;
 };
@@ -46,8 +46,8 @@ OUTRIDER_INLINE void reset(const Softmax &state, int32_t head_size) {
 
 OUTRIDER_INLINE float exp_one(float x) { return exp(splat(x)).part[0][0]; }
 
-// Adds a part to the whole. exp(0) is exactly 1 and exp(-inf) exactly 0: the first part is taken as is.
-static void add_part(const Softmax &whole, const Softmax &part, int32_t head_size) {
+// Adds a part to the whole and empties it. exp(0) is exactly 1 and exp(-inf) exactly 0: the first part is taken as is.
+static void merge(const Softmax &whole, const Softmax &part, int32_t head_size) {
     float old = *whole.largest, other = *part.largest, now = old > other ? old : other;
     if (other == -__builtin_inff()) return;
     F keep = splat(exp_one(old - now)), take = splat(exp_one(other - now));
@@ -55,11 +55,12 @@ static void add_part(const Softmax &whole, const Softmax &part, int32_t head_siz
     store(whole.total, fma(load(part.total), take, load(whole.total) * keep));
     for (int32_t i = 0; i < head_size; i += LANES)
         store(whole.values + i, fma(load(part.values + i), take, load(whole.values + i) * keep));
+    reset(part, head_size);
 }
 
-static void finish(const Softmax &whole, int32_t head_size) {
+static void finish(const Softmax &whole, int32_t head_size, float *out) {
     F total = splat(sum(load(whole.total)));
-    for (int32_t i = 0; i < head_size; i += LANES) store(whole.values + i, load(whole.values + i) / total);
+    for (int32_t i = 0; i < head_size; i += LANES) store(out + i, load(whole.values + i) / total);
 }
 
 // ---- one tile, several queries --------------------------------------------------------------------------------------
@@ -165,16 +166,12 @@ struct Attention {
     Branch branch;
     float *state;
 
-    int64_t head(int32_t query) const { // of q, out and state
+    int64_t element(int32_t query) const { // of q and of out
         int64_t row = span.begin + query / share;
-        return row * call.heads + pages.group * share + query % share;
+        return (row * call.heads + pages.group * share + query % share) * call.head_size;
     }
-    const float *q(int32_t query) const { return call.q + head(query) * call.head_size; }
-    Softmax part(int32_t index) const { return softmax_at(state, index, call.head_size); }
-    Softmax whole(int32_t query) const {
-        float *at = call.state + head(query) * ATTENTION_STATE;
-        return {at, at + LANES, call.out + head(query) * call.head_size};
-    }
+    Softmax part(int32_t index) const { return softmax_at(state, 2 * index, call.head_size); }
+    Softmax whole(int32_t index) const { return softmax_at(state, 2 * index + 1, call.head_size); }
 };
 
 struct Row {
@@ -225,7 +222,7 @@ static void attend_bundle(const Attention &task, const View &view, const Blocks 
     int32_t size = task.call.head_size;
     Bundle<QUERIES> bundle;
     for (int r = 0; r < QUERIES; ++r) {
-        bundle.q[r] = task.q(query + r);
+        bundle.q[r] = task.call.q + task.element(query + r);
         bundle.state[r] = task.part(index + r);
     }
     for (int b = 0; b < TILE_BLOCKS; b += WIDTH) score<QUERIES, WIDTH>(bundle, blocks, size, b);
@@ -252,7 +249,7 @@ static AttendBundle attend_by(int32_t queries) {
     }
 }
 
-// Queries first … last - 1 of a piece see the same of a tile: bundles of nearly equal size, at most BUNDLE.
+// Queries first … last - 1 of a pass see the same of a tile: bundles of nearly equal size, at most BUNDLE.
 static void attend_run(const Attention &task, const View &view, const Blocks &blocks, int32_t begin, int32_t first,
                        int32_t last) {
     int32_t bundles = (last - first + BUNDLE - 1) / BUNDLE;
@@ -279,50 +276,40 @@ static void attend_tile(const Attention &task, const Row *rows, int32_t tile, in
     }
 }
 
+static void attend_pass(const Attention &task, int32_t begin, int32_t end) {
+    Row rows[PASS];
+    int32_t size = task.call.head_size, first = INT32_MAX, last = 0;
+    for (int32_t r = begin / task.share; r <= (end - 1) / task.share; ++r) {
+        Row row = rows[r - begin / task.share] = row_at(task, r);
+        first = row.first < first ? row.first : first;
+        last = row.last > last ? row.last : last;
+    }
+    for (int32_t i = 0; i < 2 * (end - begin); ++i) reset(softmax_at(task.state, i, size), size);
+    for (int32_t tile = first / TILE; tile <= last / TILE; ++tile) {
+        attend_tile(task, rows, tile, begin, end);
+        if (tile % PART_TILES == PART_TILES - 1 || tile == last / TILE)
+            for (int32_t i = 0; i < end - begin; ++i) merge(task.whole(i), task.part(i), size);
+    }
+    for (int32_t query = begin; query < end; ++query)
+        finish(task.whole(query - begin), size, task.call.out + task.element(query));
+}
+
 OUTRIDER_INLINE int64_t state_floats(const AttentionCall &call, const SpanView &span) {
     int64_t queries = (int64_t)span.count * (call.heads / call.groups);
-    return (queries < PIECE_QUERIES ? queries : PIECE_QUERIES) * softmax_floats(call.head_size);
+    return 2 * (queries < PASS ? queries : PASS) * softmax_floats(call.head_size);
 }
 
 static int64_t attention_scratch(const AttentionCall &call, const SpanView &span) {
     return state_floats(call, span) + branch_scratch(span, stem_length(span), call.head_size);
 }
 
-static Attention open_piece(const AttentionCall &call, const SpanView &span, const AttentionPiece &piece,
-                            float *scratch) {
-    return {call, span, {call.pages, call.groups, piece.group, call.head_size}, call.heads / call.groups,
-            stem_length(span), {}, scratch};
-}
-
-static void attend(const AttentionCall &call, const SpanView &span, const AttentionPiece &piece, int32_t part,
+static void attend(const AttentionCall &call, const SpanView &span, int32_t group, int32_t begin, int32_t end,
                    float *scratch) {
-    Attention task = open_piece(call, span, piece, scratch);
-    if (task.stem < appended(span) && (part + 1) * PART > span.length)
+    Attention task = {call, span, {call.pages, call.groups, group, call.head_size}, call.heads / call.groups,
+                      stem_length(span), {}, scratch};
+    if (task.stem < appended(span))
         task.branch = open_branch(span, task.stem, task.pages, scratch + state_floats(call, span));
-    Row rows[PIECE_QUERIES];
-    int32_t first = INT32_MAX, last = 0;
-    for (int32_t r = piece.begin / task.share; r <= (piece.end - 1) / task.share; ++r) {
-        Row row = rows[r - piece.begin / task.share] = row_at(task, r);
-        first = row.first < first ? row.first : first;
-        last = row.last > last ? row.last : last;
-    }
-    for (int32_t i = 0; i < piece.end - piece.begin; ++i) reset(task.part(i), call.head_size);
-    int32_t begin = first / TILE, end = last / TILE + 1, part_begin = part * PART_TILES;
-    begin = begin > part_begin ? begin : part_begin;
-    end = end < part_begin + PART_TILES ? end : part_begin + PART_TILES;
-    for (int32_t tile = begin; tile < end; ++tile) attend_tile(task, rows, tile, piece.begin, piece.end);
-}
-
-static void merge(const AttentionCall &call, const SpanView &span, const AttentionPiece &piece, int32_t part,
-                  float *scratch) {
-    Attention task = open_piece(call, span, piece, scratch);
-    Parts parts = parts_of(call, span);
-    for (int32_t query = piece.begin; query < piece.end; ++query) {
-        Softmax whole = task.whole(query);
-        if (part == parts.first) reset(whole, call.head_size);
-        add_part(whole, task.part(query - piece.begin), call.head_size);
-        if (part == parts.last) finish(whole, call.head_size);
-    }
+    for (; begin < end; begin += PASS) attend_pass(task, begin, end - begin < PASS ? end : begin + PASS);
 }
 
 } // namespace outrider::OUTRIDER_ISA

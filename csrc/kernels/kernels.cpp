@@ -18,7 +18,7 @@ static void embed(const Matrix &matrix, const int64_t *token, int32_t count, flo
 
 static constexpr Kernels TABLE = {
     OUTRIDER_NAME(OUTRIDER_ISA), linear, embed, quantise, norm, gate, add, softcap, weigh, rotate, attend,
-    merge, attention_scratch, argmax, contender, sum_exp,
+    attention_scratch, argmax, contender, sum_exp,
 };
 
 } // namespace OUTRIDER_ISA

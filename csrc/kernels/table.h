@@ -49,29 +49,7 @@ struct AttentionCall {
     float softcap;  // 0: none
     int32_t window;    // 0: sees everything; else positions p - window + 1 … p
     int32_t both_ways; // 1: appended entries, a chain, also see those behind them, up to p + window - 1
-    float *state;      // [rows][heads][ATTENTION_STATE]: what the parts merged so far have come to, beside `out`
 };
-
-constexpr int32_t ATTENTION_STATE = 32;
-constexpr int32_t PART = 1024;         // positions, at multiples of that
-constexpr int32_t PIECE_QUERIES = 128; // at most
-
-// Queries begin … end - 1 of a key-value head: query i is row i / (heads / groups) of the span and query head
-// group * (heads / groups) + i % (heads / groups).
-struct AttentionPiece {
-    int32_t group, begin, end;
-};
-
-// Parts first … last hold all that any row of a span may see.
-struct Parts {
-    int32_t first, last;
-    int32_t count() const { return last - first + 1; }
-};
-
-static inline Parts parts_of(const AttentionCall &call, const SpanView &span) {
-    int32_t first = call.window > 0 ? span.length - call.window + 1 : 0;
-    return {(first > span.first ? first : span.first) / PART, (span.length + span.done + span.count - 1) / PART};
-}
 
 constexpr int32_t MAX_HEAD_SIZE = 512; // head sizes are multiples of 16
 
@@ -111,11 +89,9 @@ struct Kernels {
     void (*weigh)(const float *x, const float *base, const float *kernel, int32_t size, int32_t group, bool more,
                   float *y);
     void (*rotate)(const RotateCall &, int32_t row_begin, int32_t row_end);
-    // What a piece sees in one part, into `scratch` of attention_scratch() floats.
-    void (*attend)(const AttentionCall &, const SpanView &, const AttentionPiece &, int32_t part, float *scratch);
-    // Adds what attend() has left in scratch to the piece's rows of `out` and `state`: part after part, from the first
-    // of parts_of() to the last, after which `out` is complete.
-    void (*merge)(const AttentionCall &, const SpanView &, const AttentionPiece &, int32_t part, float *scratch);
+    // Queries `begin` … `end` of a key-value head: query i is row i / (heads / groups) of the span and query head
+    // group * (heads / groups) + i % (heads / groups). `scratch` has attention_scratch() floats.
+    void (*attend)(const AttentionCall &, const SpanView &, int32_t group, int32_t begin, int32_t end, float *scratch);
     int64_t (*attention_scratch)(const AttentionCall &, const SpanView &);
     // The largest of x, the first of equals; what is no number never is; 0 where nothing is above -inf.
     int64_t (*argmax)(const float *x, int64_t count);

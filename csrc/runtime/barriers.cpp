@@ -38,8 +38,7 @@ class Touched {
 // other, reads freely.
 std::vector<uint8_t> barriers_before(const std::vector<Instruction> &instructions, const std::vector<Value> &values,
                                      int num_slots) {
-    // Places: the cache, what attention has merged so far, three outside buffers, the slots.
-    const int pages = 0, merged = 1, outside = 2, slots = 5;
+    const int pages = 0, outside = 1, slots = 4; // places: the cache, three outside buffers, the slots
     std::vector<Touched> touched(slots + num_slots);
     std::vector<uint8_t> found(instructions.size(), 0);
     const auto place = [&](int value) {
@@ -52,15 +51,14 @@ std::vector<uint8_t> barriers_before(const std::vector<Instruction> &instruction
         bool safe = one.out < 0 || touched[place(one.out)].is_safe_to_write(as(one.out));
         for (int value : one.in)
             if (value >= 0) safe = safe && touched[place(value)].is_safe_to_read(as(value));
-        if (one.code == Code::ATTEND)
-            safe = safe && touched[pages].is_safe_to_read(FREELY) && touched[merged].is_safe_to_write(FREELY);
+        if (one.code == Code::ATTEND) safe = safe && touched[pages].is_safe_to_read(FREELY);
         if (one.code == Code::ROTATE) safe = safe && touched[pages].is_safe_to_write(FREELY);
         if (!safe) touched.assign(touched.size(), Touched());
         found[i] = !safe;
         for (int value : one.in)
             if (value >= 0) touched[place(value)].read(as(value));
         if (one.out >= 0) touched[place(one.out)].write(as(one.out));
-        if (one.code == Code::ATTEND) touched[pages].read(FREELY), touched[merged].write(FREELY);
+        if (one.code == Code::ATTEND) touched[pages].read(FREELY);
         if (one.code == Code::ROTATE) touched[pages].write(FREELY);
     }
     return found;

@@ -82,13 +82,6 @@ void Barrier::sleep(uint32_t round) {
     sleepers_.fetch_sub(1);
 }
 
-void wait_for(const std::atomic<int32_t> &number, int32_t wanted) {
-    for (int spin = 0; number.load(std::memory_order_acquire) != wanted; ++spin) {
-        if (spin < SPINS) relax();
-        else std::this_thread::yield();
-    }
-}
-
 Pool::Pool(int threads) : barrier_(threads) {
     try {
         for (int thread = 1; thread < threads; ++thread) workers_.emplace_back(&Pool::serve, this, thread);

@@ -40,9 +40,6 @@ class Barrier {
     std::condition_variable wake_;
 };
 
-// Returns when another thread has set the number to what is wanted, which it is about to do.
-void wait_for(const std::atomic<int32_t> &number, int32_t wanted);
-
 class Pool {
   public:
     // `threads` with the caller, who is thread 0. Throws std::system_error where the system has no more of them.

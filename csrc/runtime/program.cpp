@@ -1,7 +1,6 @@
 #include "program.h"
 
 #include "../formats/layout.h"
-#include "attention.h"
 #include "barriers.h"
 
 #include <algorithm>
@@ -80,8 +79,8 @@ bool Program::knows_tokens(const Run &run) const {
 // One thread's way through the program.
 class Worker {
   public:
-    Worker(Program &program, const Kernels &kernels, Pool &pool, const Run &run, int thread, SharedAttention &attention)
-        : program_(program), kernels_(kernels), pool_(pool), run_(run), thread_(thread), attention_(attention) {}
+    Worker(Program &program, const Kernels &kernels, Pool &pool, const Run &run, int thread, float *scratch)
+        : program_(program), kernels_(kernels), pool_(pool), run_(run), thread_(thread), scratch_(scratch) {}
 
     void work() {
         for (size_t i = 0; i < program_.instructions_.size(); ++i) {
@@ -265,7 +264,24 @@ class Worker {
 
     // in: q; size: layer, window, heads, groups, head size, both ways; number: scale, softcap or 0
     void attend(const Instruction &one, std::atomic<int32_t> &next) {
-        attention_.work(attention_call(one), thread_, next);
+        const AttentionCall call = attention_call(one);
+        int32_t mine = next.fetch_add(1, std::memory_order_relaxed), passed = 0;
+        for (int s = 0; s < run_.spans; ++s) {
+            const SpanView &span = run_.span[s];
+            const int32_t queries = span.count * (call.heads / call.groups), piece = piece_of(queries, call);
+            const int32_t pieces = (queries + piece - 1) / piece, all = pieces * call.groups;
+            for (; mine < passed + all; mine = next.fetch_add(1, std::memory_order_relaxed)) {
+                const int32_t group = (mine - passed) / pieces, begin = (mine - passed) % pieces * piece;
+                kernels_.attend(call, span, group, begin, std::min(begin + piece, queries), scratch_);
+            }
+            passed += all;
+        }
+    }
+
+    // Queries a thread takes at once: many, to share the loads of keys, but so few that no thread is idle.
+    int32_t piece_of(int32_t queries, const AttentionCall &call) const {
+        const int32_t share = (queries * call.groups + pool_.size() - 1) / pool_.size();
+        return std::max(1, std::min({queries, share, 32}));
     }
 
   public:
@@ -290,18 +306,20 @@ class Worker {
     Pool &pool_;
     const Run &run_;
     const int thread_;
-    SharedAttention &attention_;
+    float *scratch_;
 };
 
 void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
     if (!knows_tokens(run)) throw std::out_of_range("token");
     std::lock_guard<std::mutex> turn(busy_);
     reserve(std::max(run.rows, run.picked));
-    SharedAttention attention(kernels, pool.size(), run.span, run.spans);
-    Worker first(*this, kernels, pool, run, 0, attention);
+    int64_t scratch = 0;
+    Worker first(*this, kernels, pool, run, 0, nullptr);
     for (const Instruction &one : instructions_)
-        if (one.code == Code::ATTEND) attention.expect(first.attention_call(one));
-    attention.open();
+        for (int s = 0; one.code == Code::ATTEND && s < run.spans; ++s)
+            scratch = std::max(scratch, kernels.attention_scratch(first.attention_call(one), run.span[s]));
+    scratch = (scratch + ALIGNMENT) / ALIGNMENT * ALIGNMENT; // threads share no line
+    std::vector<float> scratches(scratch * pool.size() + ALIGNMENT);
     for (size_t i = 0; i < instructions_.size(); ++i) next_[i].store(0, std::memory_order_relaxed);
 
     struct Task {
@@ -309,12 +327,14 @@ void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
         const Kernels *kernels;
         Pool *pool;
         const Run *run;
-        SharedAttention *attention;
-    } task{this, &kernels, &pool, &run, &attention};
+        float *scratches;
+        int64_t scratch;
+    } task{this, &kernels, &pool, &run, (float *)aligned((uint8_t *)scratches.data()), scratch};
     pool.run(
         [](void *context, int thread) {
             const Task &task = *(Task *)context;
-            Worker(*task.program, *task.kernels, *task.pool, *task.run, thread, *task.attention).work();
+            float *scratch = task.scratches + task.scratch * thread;
+            Worker(*task.program, *task.kernels, *task.pool, *task.run, thread, scratch).work();
         },
         &task);
 }

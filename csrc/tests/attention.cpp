@@ -3,6 +3,7 @@
 #include "seeded.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace outrider::tests {
@@ -57,29 +58,20 @@ struct Sequence {
     SpanView view() const { return {1, of.count, of.length, of.done, of.first, slot.data(), parent.data()}; }
 };
 
-// Both pieces of each head, in turns.
-void attend(const Kernels &kernels, const AttentionCall &call, const SpanView &span) {
-    const int32_t queries = span.count * call.heads / call.groups;
-    const Parts parts = parts_of(call, span);
-    for (int32_t part = parts.first; part <= parts.last; ++part)
-        for (int32_t group = 0; group < call.groups; ++group)
-            for (const AttentionPiece &piece : {AttentionPiece{group, queries / 3, queries}, {group, 0, queries / 3}}) {
-                Array<float> scratch(kernels.attention_scratch(call, span));
-                kernels.attend(call, span, piece, part, scratch.data());
-                kernels.merge(call, span, piece, part, scratch.data());
-            }
-}
-
 void attend(const Kernels &kernels, const Case &of, Sums &sums) {
     Sequence sequence(of);
-    const SpanView span = sequence.view();
-    const int32_t rows = span.begin + span.count;
-    Array<float> q(rows * of.heads * of.head_size), out(q.size()), state(rows * of.heads * ATTENTION_STATE);
+    const int32_t begin = sequence.view().begin, queries = of.count * of.heads / of.groups;
+    Array<float> q((begin + of.count) * of.heads * of.head_size), out(q.size());
     fill(q, 43, 3.0f);
     const AttentionCall call{q.data(),  {sequence.key.data(), sequence.value.data()}, out.data(),
                              of.heads,  of.groups,  of.head_size,
-                             0.125f,    of.softcap, of.window, of.both_ways, state.data()};
-    attend(kernels, call, span);
+                             0.125f,    of.softcap, of.window, of.both_ways};
+    const SpanView span = sequence.view();
+    for (int32_t group = 0; group < of.groups; ++group)
+        for (auto [from, to] : {std::pair{queries / 3, queries}, std::pair{0, queries / 3}}) {
+            Array<float> scratch(kernels.attention_scratch(call, span));
+            kernels.attend(call, span, group, from, to, scratch.data());
+        }
     sums.add("attend", out);
     if (!std::all_of(out.data(), out.data() + out.size(), [](float x) { return x == x; }))
         sums.add("attend: NaN has leaked", kernels.name, std::strlen(kernels.name));

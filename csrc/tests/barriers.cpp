@@ -7,7 +7,7 @@
 namespace outrider::tests {
 namespace {
 
-constexpr int VALUES = 7, SLOTS = 3, LENGTH = 20, PROGRAMS = 20000, PAGES = -1, MERGED = -2;
+constexpr int VALUES = 7, SLOTS = 3, LENGTH = 20, PROGRAMS = 20000, PAGES = -1;
 
 struct Touch {
     int place, value;
@@ -41,7 +41,6 @@ std::vector<Touch> touches(const Instruction &one, const std::vector<Value> &val
     add(one.out, true);
     if (one.code == Code::ATTEND || one.code == Code::ROTATE)
         found.push_back({PAGES, 0, one.code == Code::ROTATE, false});
-    if (one.code == Code::ATTEND) found.push_back({MERGED, 0, true, false});
     return found;
 }
 

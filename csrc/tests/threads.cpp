@@ -2,11 +2,8 @@
 // callers that meet, pools that come and go. Prints nothing and returns 0 where all is well.
 #include "seeded.h"
 
-#include "../runtime/attention.h"
 #include "../runtime/pool.h"
 
-#include <algorithm>
-#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -89,72 +86,6 @@ bool keeps_subnormals(Pool &pool) {
     return true;
 }
 
-// ---- attention with kernels that only look at the order -------------------------------------------------------------
-
-constexpr int ROWS = 29, CALLS = 3, HEADS[] = {6, 6, 1}, GROUPS[] = {2, 3, 1}, WINDOW[] = {0, 1500, 0};
-
-// Early parts take longer than late ones.
-void attend_slowly(const AttentionCall &, const SpanView &, const AttentionPiece &, int32_t part, float *scratch) {
-    std::this_thread::sleep_for(std::chrono::microseconds(1000 >> 2 * part));
-    *scratch = (float)part;
-}
-
-// state: parts merged so far; out: 1 where all came in turn
-void merge_in_turn(const AttentionCall &call, const SpanView &span, const AttentionPiece &piece, int32_t part,
-                   float *scratch) {
-    const Parts parts = parts_of(call, span);
-    const int share = call.heads / call.groups, before = part - parts.first;
-    for (int query = piece.begin; query < piece.end; ++query) {
-        const int head = (span.begin + query / share) * call.heads + piece.group * share + query % share;
-        float &merged = call.state[head * ATTENTION_STATE];
-        if (before == 0) merged = 0;
-        if (merged == (float)before && *scratch == (float)part) merged += 1;
-        if (part == parts.last) call.out[head] += merged == (float)parts.count();
-    }
-}
-
-int64_t one_float(const AttentionCall &, const SpanView &) { return 1; }
-
-struct Turns {
-    Pool &pool;
-    SharedAttention attention;
-    AttentionCall call[CALLS];
-    std::atomic<int32_t> next[CALLS];
-
-    static void step(void *context, int thread) {
-        Turns &turns = *(Turns *)context;
-        for (int i = 0; i < CALLS; ++i) {
-            turns.attention.work(turns.call[i], thread, turns.next[i]);
-            turns.pool.barrier().wait();
-        }
-    }
-};
-
-bool parts_are_merged_in_turn(Pool &pool) {
-    Kernels kernels{};
-    kernels.attend = attend_slowly;
-    kernels.merge = merge_in_turn;
-    kernels.attention_scratch = one_float;
-    const SpanView spans[] = {{0, 1, 2100, 0, 0, nullptr, nullptr}, {1, 9, 1020, 0, 0, nullptr, nullptr},
-                              {10, 2, 5, 0, 0, nullptr, nullptr}, {12, 17, 3000, 2, 1024, nullptr, nullptr}};
-    std::vector<float> done[CALLS];
-    Turns turns{pool, SharedAttention(kernels, pool.size(), spans, 4), {}, {}};
-    for (int i = 0; i < CALLS; ++i) {
-        done[i].resize(ROWS * HEADS[i]);
-        AttentionCall &call = turns.call[i];
-        call.out = done[i].data();
-        call.heads = HEADS[i];
-        call.groups = GROUPS[i];
-        call.window = WINDOW[i];
-        turns.attention.expect(call);
-    }
-    turns.attention.open();
-    pool.run(Turns::step, &turns);
-    return std::all_of(done, done + CALLS, [](const std::vector<float> &heads) {
-        return std::count(heads.begin(), heads.end(), 1.0f) == (int64_t)heads.size();
-    });
-}
-
 int fault(const char *what, int threads) {
     std::fprintf(stderr, "threads: %s, %d threads\n", what, threads);
     return 1;
@@ -169,7 +100,6 @@ int main() {
         if (pool.size() != threads) return fault("the pool has another size", threads);
         if (!relays(pool, 20)) return fault("work is lost or torn", threads);
         if (!callers_take_turns(pool)) return fault("callers disturb each other", threads);
-        if (!parts_are_merged_in_turn(pool)) return fault("parts of attention are merged out of turn", threads);
         if (!keeps_subnormals(pool)) return fault("the floating-point mode leaks", threads);
         for (int i = 0; i < 20; ++i) Pool unused(threads);
     }

@@ -41,20 +41,6 @@ def test_threads_do_not_show(pools: dict[int, Pool], seed: int, length: int, row
             assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
 
 
-@pytest.mark.parametrize("before", [(1020,), (1030,), (1500, 3, 2050)])
-@pytest.mark.parametrize("rows", [1, 3, 17])
-def test_threads_that_share_positions_do_not_show(pools: dict[int, Pool], before: tuple[int, ...], rows: int) -> None:
-    """Whoever has the few positions behind the last multiple of 1,024 is done before the others."""
-    bench, kernels = Bench(3, 80), library().kernels()
-    assert bench.num_layers > 3
-    wanted = bench.outputs(pools[1], rows, 1, kernels, before)
-    for pool in pools.values():
-        found = bench.outputs(pool, rows, 1, kernels, before)
-        assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
-    alone = bench.outputs(pools[2], rows, 1, kernels, before[-1:])
-    assert torch.equal(alone[0], wanted[0]) and torch.equal(alone[1], wanted[1][-rows:])
-
-
 def test_a_growing_and_shrinking_number_of_rows_does_not_show(pools: dict[int, Pool]) -> None:
     kernels = library().kernels()
     used = Bench(1, 30)
