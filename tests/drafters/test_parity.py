@@ -12,12 +12,15 @@ from torch import Tensor
 
 from draft_goldens import DraftGolden, draft_golden, golden_names
 from outrider.core.commit import Commit
-from outrider.core.step import Step
-from outrider.core.tree import Budget, DraftTree
+from outrider.core.step import ROOT, Step
+from outrider.core.tree import ANCHOR, Budget, DraftTree
 from outrider.drafters.dflash import DFlashDrafter
 from outrider.drafters.eagle3 import Eagle3Drafter
+from outrider.drafters.specblock import SpecBlockDrafter, _Branching, _Origin
 from outrider.drafting.interface import SequenceContext
-from outrider.drafting.neural import NeuralDrafter
+from outrider.drafting.levels import Candidate, Growth
+from outrider.drafting.neural import NeuralDrafter, NeuralState
+from outrider.drafting.rows import stacked
 from outrider.nn.network import Outputs
 from outrider.target.decoder import DecoderTarget
 from outrider.target.network import Network
@@ -107,3 +110,51 @@ def test_eagle3(name: str) -> None:
         steps = [outputs.logits_RV for name, outputs in found.passes if name == "step"]
         assert_near(torch.cat([x for x in steps if x is not None]), golden.arrays["chain_logits"][index][1:])
         assert list(found.tree.token_N) == golden.arrays["drafts"][index].tolist()
+
+
+@pytest.mark.parametrize("name", golden_names("specblock"))
+def test_specblock(name: str) -> None:
+    golden = draft_golden(name)
+    drafter = SpecBlockDrafter(SpecBlockDrafter.Config(str(golden.folder)), lending_target(golden))
+    for index, start in enumerate(golden.starts):
+        state = absorbed(golden, drafter, start)
+        assert state.hidden is not None and state.logits is not None
+        assert_near(state.hidden, golden.arrays["hidden"][start - 1])
+        assert_near(narrowed(drafter, state.logits), golden.arrays["logits"][start - 1])
+        slots, tokens = (golden.arrays[key][index].tolist() for key in ("second_slots", "second_tokens"))
+        outputs = second_blocks(drafter, state, slots, tokens)
+        assert outputs.logits_RV is not None and outputs.hidden_RD is not None
+        assert_near(outputs.logits_RV, golden.arrays["second_logits"][index].flatten(0, 1))
+        if drafter._ranks is not None:
+            wanted = golden.arrays["second_rank_logits"][index].flatten(0, 1).argmax(-1).tolist()
+            assert drafter._rank_classes(outputs.hidden_RD, drafter.widened(outputs.logits_RV)) == wanted
+
+
+def absorbed(golden: DraftGolden, drafter: NeuralDrafter[Any], start: int) -> NeuralState:
+    """A sequence whose anchor is the token at `start`."""
+    stage = Stage(drafter, drafter.target.new_cache(64, drafter.payloads))  # type: ignore[attr-defined]
+    actor = stage.start(Tape(SequenceContext(golden.tokens[0]), []))
+    stage.tell([actor], [Commit(golden.tokens[1 : start + 1], golden.features[:start])])
+    drafter.absorb([actor.state])
+    state: NeuralState = actor.state
+    return state
+
+
+def narrowed(drafter: NeuralDrafter[Any], logits_RV: Tensor) -> Tensor:
+    """By the draft's own ids again."""
+    return logits_RV if drafter._draft_ids is None else logits_RV[:, drafter._draft_ids]
+
+
+def second_blocks(drafter: SpecBlockDrafter, state: NeuralState, slots: list[int], tokens: list[int]) -> Outputs:
+    """One pass over blocks that hang from slots of the anchor's block."""
+    assert state.hidden is not None
+    tree = _Branching(state, Growth(Budget(99, 99), state.token_n[-1]), [],
+                      list(range(ROOT, drafter.spec.num_slots - 1)))
+    for slot, token in zip(slots, tokens, strict=True):
+        tree.growth.pool.append(Candidate(token, ANCHOR, slot + 1, 1.0))
+        tree.origins.append(_Origin(slot, state.hidden[slot : slot + 1]))
+    tree.growth.frontier = list(range(len(slots)))
+    rows = drafter._block_rows(tree)
+    condition_TD = torch.cat([origin.hidden_1D for origin in tree.origins])
+    return drafter.network.run("block", stacked([rows], drafter.target.device), drafter.store(state),
+                               condition_TD.repeat_interleave(drafter.spec.num_slots, 0))
