@@ -61,6 +61,54 @@ class DraftGolden:
         return [int(start) for start in self.arrays["starts"].tolist()]
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptedRun:
+    """One prompt, the text with it that the target writes, and how many drafts each round accepted.
+
+    Corrections and bonus tokens are not counted; rounds begin at the first token behind the prompt. Rounds that the
+    end of the text would shorten are left out, so `accepted` may stop before `tokens` do.
+    """
+
+    prompt: list[int]
+    tokens: list[int]
+    accepted: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedGolden:
+    """A trained drafter, its target, and its greedy rounds by the published implementation."""
+
+    name: str
+    kind: str
+    num_drafts: int
+    runs: list[AcceptedRun]
+
+    @property
+    def folder(self) -> Path:
+        return GOLDEN / self.name
+
+    @property
+    def target(self) -> Path:
+        """The target's checkpoint, one for all."""
+        return GOLDEN / "accepted-target"
+
+
+def accepted_names() -> list[str]:
+    return sorted(path.parent.name for path in GOLDEN.glob("*/accepted.json"))
+
+
+def accepted_golden(name: str) -> AcceptedGolden:
+    facts = _facts(GOLDEN / name / "accepted.json")
+    runs = facts["runs"]
+    assert isinstance(runs, list)
+    return AcceptedGolden(
+        name=name,
+        kind=str(facts["kind"]),
+        num_drafts=int(str(facts["num_drafts"])),
+        runs=[AcceptedRun(run["prompt"], run["tokens"], run["accepted"]) for run in runs],
+    )
+
+
 def golden_names(kind: str, layout: str = "") -> list[str]:
     """The cases of a kind, and of one format if given, for `pytest.mark.parametrize`."""
     return [name for name, facts in _all_facts() if facts["kind"] == kind and layout in ("", facts["format"])]

@@ -57,7 +57,7 @@ def save_model(name: str, model: nn.Module, dtype: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     model.to(getattr(torch, dtype)).save_pretrained(folder)
     model.float()
-    for extra in ("generation_config.json", ".gitattributes", "README.md", "config.py"):  # the last is theirs to publish
+    for extra in ("generation_config.json", ".gitattributes", "README.md", "config.py"):  # or theirs
         (folder / extra).unlink(missing_ok=True)
     return folder
 
