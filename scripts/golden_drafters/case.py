@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import json
 import shutil
@@ -52,11 +53,10 @@ def made_by(*packages: str) -> str:
 
 
 def save_model(name: str, model: nn.Module, dtype: str) -> Path:
-    """The package's own `save_pretrained`, into an emptied folder; the model stays float32."""
+    """The package's own `save_pretrained`, into an emptied folder."""
     folder = GOLDEN / name
     shutil.rmtree(folder, ignore_errors=True)
-    model.to(getattr(torch, dtype)).save_pretrained(folder)
-    model.float()
+    copy.deepcopy(model).to(getattr(torch, dtype)).save_pretrained(folder)  # not back again: that would round RoPE
     for extra in ("generation_config.json", ".gitattributes", "README.md", "config.py"):  # or theirs
         (folder / extra).unlink(missing_ok=True)
     return folder
