@@ -211,7 +211,7 @@ PAIRS = (
                                         **zlab_cases.CONV},
               {"use_sliding_window": True, "sliding_window": 12, "is_causal": False,
                "layer_types": ["sliding_attention"] * 2}, 3000),
-    anchored_pair("accepted-dflash-speculators", {"block_size": 6}, {}, 900),
+    anchored_pair("accepted-dflash-speculators", {"block_size": 6}, {}, 1800),
     anchored_pair("accepted-dspark-speculators", {"block_size": 5, "markov_rank": 6}, {}, 900),
     eagle_pair("accepted-eagle3-speculators", {"norm_before_residual": True}, 5, 600),
 )
