@@ -150,6 +150,8 @@ def generate(model: nn.Module, target: nn.Module, run: Run, draft: Callable[[lis
         kept = next((index for index, token in enumerate(drafts) if token != wanted[index]), len(drafts))
         run.accepted.append(kept)
         run.tokens += [*drafts[:kept], wanted[kept]]
+    while len(run.tokens) < len(run.prompt) + NUM_NEW:  # so that no recorded round is near the end
+        run.tokens.append(int(run.decide(target(torch.tensor([run.tokens])).logits[0, -1])))
 
 
 def generate_anchored(model: nn.Module, target: nn.Module, run: Run) -> None:

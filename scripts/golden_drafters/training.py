@@ -164,7 +164,7 @@ def train_eagle(model: Eagle3DraftModel, corpus: Corpus, num_steps: int, unrolle
 def freeze(model: nn.Module) -> None:
     """The target's weights that the package keeps in its models."""
     frozen = ["embed_tokens", "verifier_lm_head", "verifier_norm"]
-    if isinstance(model, DSparkDraftModel):
+    if not isinstance(model, Eagle3DraftModel):
         frozen.append("lm_head")
     for name, parameter in model.named_parameters():
         if name.split(".")[0] in frozen:
