@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from draft_goldens import DraftGolden, draft_golden, golden_names
@@ -21,6 +24,7 @@ from outrider.drafting.interface import SequenceContext
 from outrider.drafting.levels import Candidate, Growth
 from outrider.drafting.neural import NeuralDrafter, NeuralState
 from outrider.drafting.rows import stacked
+from outrider.errors import CheckpointError
 from outrider.nn.network import Outputs
 from outrider.target.decoder import DecoderTarget
 from outrider.target.network import Network
@@ -158,3 +162,16 @@ def second_blocks(drafter: SpecBlockDrafter, state: NeuralState, slots: list[int
     condition_TD = torch.cat([origin.hidden_1D for origin in tree.origins])
     return drafter.network.run("block", stacked([rows], drafter.target.device), drafter.store(state),
                                condition_TD.repeat_interleave(drafter.spec.num_slots, 0))
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_pickles_are_read_on_request_only(allowed: bool, tmp_path: Path) -> None:
+    golden = draft_golden("eagle3-safeailab")
+    shutil.copy(golden.folder / "config.json", tmp_path)
+    torch.save(load_file(golden.folder / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    target = lending_target(golden)
+    if allowed:
+        assert Eagle3Drafter(Eagle3Drafter.Config(str(tmp_path), pickle=True), target).spec.draft_vocab_size == 29
+    else:
+        with pytest.raises(CheckpointError, match="pickle"):
+            Eagle3Drafter(Eagle3Drafter.Config(str(tmp_path)), target)

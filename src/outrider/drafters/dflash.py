@@ -57,6 +57,7 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
 
         `max` bounds the depth (0: what the block gives), `branch` the siblings of a node (1 is a chain), `nodes` the
         tree. A path whose expected survival falls below `min` is not extended. `weights` q8 or q4 rounds the matrices.
+        `pickle` lets a pytorch_model.bin be read, weights only.
         """
 
         checkpoint: str
@@ -65,6 +66,7 @@ class DFlashDrafter(NeuralDrafter[DFlashSpec]):
         nodes: int = 24
         min: float = 0.0
         weights: str = ""
+        pickle: bool = False
 
     def describe(self) -> Description:
         return partial(DFlashNetwork, self.spec)

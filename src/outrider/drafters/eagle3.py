@@ -67,7 +67,7 @@ class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
 
         `max` bounds the depth, `branch` both the children of a node and the nodes that a level forwards (1 is a chain),
         `nodes` the tree. A path whose expected survival falls below `min` is not extended. `weights` q8 or q4 rounds
-        the matrices.
+        the matrices. `pickle` lets a pytorch_model.bin be read, weights only.
         """
 
         checkpoint: str
@@ -76,6 +76,7 @@ class Eagle3Drafter(NeuralDrafter[Eagle3Spec]):
         nodes: int = 24
         min: float = 0.0
         weights: str = ""
+        pickle: bool = False
 
     def describe(self) -> Description:
         return partial(Eagle3Network, self.spec)

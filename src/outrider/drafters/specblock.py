@@ -74,6 +74,7 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
 
         `blocks` are drafted one behind the other, `beam` bounds how many start in one pass, `nodes` the tree. A path
         whose expected survival falls below `min` is not extended. `weights` q8 or q4 rounds the matrices.
+        `pickle` lets pytorch_model.bin and vocab_mapping.pt be read, weights only.
         """
 
         checkpoint: str
@@ -82,6 +83,7 @@ class SpecBlockDrafter(NeuralDrafter[SpecBlockSpec]):
         nodes: int = 24
         min: float = 0.0
         weights: str = ""
+        pickle: bool = False
 
     def describe(self) -> Description:
         return partial(SpecBlockNetwork, self.spec)

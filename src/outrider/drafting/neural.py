@@ -219,7 +219,8 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         return wide_RV
 
     def _open(self) -> DraftCheckpoint:
-        return open_drafter(Path(self.config.checkpoint), num_target_layers=self.target.num_layers)
+        return open_drafter(Path(self.config.checkpoint), num_target_layers=self.target.num_layers,
+                            allow_pickle=self.config.pickle)
 
     def _check(self) -> None:
         """Raises: ConfigError where the drafter was made for another kind of target."""

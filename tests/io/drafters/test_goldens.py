@@ -18,7 +18,7 @@ UNSUPPORTED = {
     "dspark-speculators-gated": "'gated' is not supported",
     "dspark-speculators-rnn": "'rnn' is not supported",
 }
-FORMATS = {"zlab": "z-lab", "speculators": "speculators", "safeailab": "eagle3", "specforge": "eagle3"}
+FORMATS = {"transformers": "z-lab", "zlab": "z-lab", "speculators": "speculators", "safeailab": "eagle3", "specforge": "eagle3"}
 # Which of the layouts hold which of the drafters; the others refuse by name.
 HOLDS = {
     "z-lab": ("dflash-", "dflash2-"),

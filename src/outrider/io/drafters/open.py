@@ -129,7 +129,7 @@ def _open_store(path: Path, allow_pickle: bool) -> TensorStore:
 
 def _allow(path: Path, name: str, allowed: bool) -> None:
     if not allowed:
-        why = "allow it with allow_pickle if you trust where it comes from"
+        why = "give the drafter pickle=yes (allow_pickle in Python) if you trust where it comes from"
         raise CheckpointError(f"{path}: what is needed lies in {name}, a pickle; {why}")
 
 
