@@ -14,11 +14,13 @@ from outrider.io.drafters.export import export
 from outrider.io.drafters.open import DraftCheckpoint, open_drafter
 
 GOLDENS = sorted(path.parent for path in Path(__file__).parents[2].glob("golden/drafters/*/case.json"))
-UNSUPPORTED = {
-    "dspark-speculators-gated": "'gated' is not supported",
-    "dspark-speculators-rnn": "'rnn' is not supported",
+FORMATS = {
+    "transformers": "z-lab",
+    "zlab": "z-lab",
+    "speculators": "speculators",
+    "safeailab": "eagle3",
+    "specforge": "eagle3",
 }
-FORMATS = {"transformers": "z-lab", "zlab": "z-lab", "speculators": "speculators", "safeailab": "eagle3", "specforge": "eagle3"}
 # Which of the layouts hold which of the drafters; the others refuse by name.
 HOLDS = {
     "z-lab": ("dflash-", "dflash2-"),
@@ -41,9 +43,7 @@ def test_the_facts_are_those_of_the_package(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", HOLDS)
-@pytest.mark.parametrize(
-    "folder", [path for path in GOLDENS if path.name not in UNSUPPORTED], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("folder", GOLDENS, ids=lambda path: path.name)
 def test_what_is_written_is_the_same_drafter(folder: Path, layout: str, tmp_path: Path) -> None:
     draft = opened(folder)
     if not folder.name.startswith(HOLDS[layout]):
