@@ -26,7 +26,7 @@ COUNT = 100_000
 
 def test_no_key_opens_another_ones_stream() -> None:
     keys = (NoiseKey(1), DrawKey(1), VerdictKey(1))
-    opened = [{name for name in dir(key) if callable(getattr(key, name)) and not name.startswith("_")} for key in keys]
+    opened = [{name for name in dir(key) if not name.startswith("_") and callable(getattr(key, name))} for key in keys]
     assert opened == [{"words"}, {"draw_words"}, {"accept", "last_words"}]
     assert not any(isinstance(key, type(other)) for key, other in permutations(keys, 2))
     q_V = torch.full((4,), 0.25, dtype=torch.float64)

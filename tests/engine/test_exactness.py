@@ -107,7 +107,7 @@ def test_the_same_seed_in_two_turns_is_not_the_same_noise() -> None:
 
 def test_seeds_are_fresh_unless_given() -> None:
     target = target_of()
-    request = Request((1, 2, 3), Sampling(max_tokens=12, temperature=1.0))
+    request = Request((1, 2, 3), Sampling(max_tokens=12, temperature=1.0, ignore_eos=True))
     runs = ids(generate(target, "none", [request] * 4))
     assert len({run[0] for run in runs}) == 4
 
