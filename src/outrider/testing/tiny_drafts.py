@@ -6,15 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from outrider.core.draft_spec import ConvSpec, DFlashSpec, DraftSpec, Eagle3Spec, SelectorSpec, SpecBlockSpec
 from outrider.core.spec import ModelSpec
 from outrider.io.drafters.export import TrainedDraft
-from outrider.nn.dflash import DFlashNetwork
-from outrider.nn.eagle3 import Eagle3Network
-from outrider.nn.specblock import SpecBlockNetwork
-from outrider.ops.reference import ReferenceOps
+from outrider.io.drafters.names import draft_slots
 from outrider.target.tiny import TINY
 
 
@@ -27,11 +23,10 @@ def random_draft(spec: DraftSpec, seed: int = 0, dtype: torch.dtype = torch.floa
     """A drafter with weights drawn from `seed`; the embedding is borrowed, as is a head over the whole vocabulary."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
-    for key, shape in _shapes(spec).items():
-        if key == "embed.weight" or (key == "head.weight" and not spec.has_reduced_vocab):
-            continue
-        plain = torch.randn(shape, generator=generator)
-        weights[key] = (1 + 0.1 * plain if "norm" in key else plain * shape[-1] ** -0.5).to(dtype)
+    for slot in draft_slots(spec):
+        if not slot.optional:
+            plain = torch.randn(slot.shape, generator=generator)
+            weights[slot.name] = (1 + 0.1 * plain if "norm" in slot.name else plain * slot.shape[-1] ** -0.5).to(dtype)
     if spec.has_reduced_vocab:
         shuffled = torch.randperm(spec.stack.vocab_size, generator=generator)
         weights["draft_ids"] = shuffled[: spec.draft_vocab_size].sort().values
@@ -64,40 +59,3 @@ def tiny_specs(target: ModelSpec = TINY) -> dict[str, DraftSpec]:
         "specblock": SpecBlockSpec(stack=replace(thin, num_layers=2), taps=taps, target_hidden_size=size,
                                    draft_vocab_size=vocab, num_slots=4, rank_size=8),
     }
-
-
-def _shapes(spec: DraftSpec) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a spec by canonical name."""
-    with torch.device("meta"):
-        shapes = {name: tuple(parameter.shape) for name, parameter in _network(spec).named_parameters()}
-    vocab, size = spec.stack.vocab_size, spec.stack.hidden_size
-    if isinstance(spec, DFlashSpec) and spec.selector:
-        rank = spec.selector.rank
-        shapes |= {"selector.before.weight": (vocab, rank), "selector.after.weight": (vocab, rank),
-                   "selector.hidden.weight": (rank, size)}
-    if isinstance(spec, DFlashSpec) and spec.markov_rank:
-        rank = spec.markov_rank
-        shapes["markov.before.weight"] = (vocab, rank)
-        if spec.markov_kind == "gated":
-            shapes |= {"markov.gate.weight": (rank, size + rank), "markov.gate.bias": (rank,)}
-        if spec.markov_kind == "rnn":
-            shapes |= {"markov.joint.weight": (3 * rank, 2 * rank + size), "markov.joint.bias": (3 * rank,)}
-    if isinstance(spec, DFlashSpec) and spec.confidence != "none":
-        width = size + (spec.markov_rank if spec.confidence == "hidden_markov" else 0)
-        shapes |= {"confidence.weight": (1, width), "confidence.bias": (1,)}
-    if isinstance(spec, Eagle3Spec) and spec.fc_norm:
-        del shapes["fc_norm.weight"]
-        shapes |= {f"fc_norms.{tap}.weight": (spec.target_hidden_size,) for tap in range(len(spec.taps))}
-    if isinstance(spec, SpecBlockSpec) and spec.rank_size:
-        shapes |= {"rank.up.weight": (spec.rank_size, size + 15), "rank.up.bias": (spec.rank_size,),
-                   "rank.down.weight": (4, spec.rank_size), "rank.down.bias": (4,)}
-    return shapes
-
-
-def _network(spec: DraftSpec) -> nn.Module:
-    if isinstance(spec, DFlashSpec):
-        return DFlashNetwork(spec, ReferenceOps())
-    if isinstance(spec, Eagle3Spec):
-        return Eagle3Network(spec, ReferenceOps())
-    assert isinstance(spec, SpecBlockSpec)
-    return SpecBlockNetwork(spec, ReferenceOps())
