@@ -22,11 +22,13 @@ class Budget:
     """How much a drafter may propose this round; zero nodes is a normal answer.
 
     `depth` bounds the longest path, `min_survival` the expected survival below which a node is not worth drafting.
+    Drafters that pay for each level with a pass stop where no node of the last one survives with at least `min_step`.
     """
 
     nodes: int
     depth: int
     min_survival: float = 0.0
+    min_step: float = 0.0
 
     def __bool__(self) -> bool:
         return self.nodes > 0 and self.depth > 0

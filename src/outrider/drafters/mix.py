@@ -1,7 +1,7 @@
 """`mix`: several drafters at once, their branches merged into one tree.
 
-Named by joining others with `+`. A node that several members propose is verified once and keeps all their sources; its
-survival is the best of theirs. Whom to believe, and how much to draft, is for the policy to say.
+Named by joining others with `+`. Asked as one, it asks all its members and merges what they propose. A policy asks them
+one by one instead, each only where that pays.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import torch
 
 from outrider.cache.payload import Pages
 from outrider.core.commit import Candidates, Commit, CommitBatch
-from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
+from outrider.core.tree import Budget, DraftBatch
 from outrider.drafting.interface import Drafter, Memory, SequenceContext, TargetView
+from outrider.drafting.merge import merge, shifts
 from outrider.drafting.syntax import DrafterSpec, drafter_of
 from outrider.errors import ConfigError
 
@@ -64,13 +65,23 @@ class MixDrafter(Drafter[MixState]):
 
     def bind(self, target: TargetView) -> None:
         super().bind(target)
-        self.members = [drafter_of(member, target) for member in self.config.members]
+        self._members = tuple(drafter_of(member, target) for member in self.config.members)
         memories = [member.memory for member in self.members if member.memory is not None]
         self.memory = MixMemory(memories) if memories else None
         self.taps = tuple(sorted({tap for member in self.members for tap in member.taps}))
         self.payloads = tuple(payload for member in self.members for payload in member.payloads)
         self.candidates = max(member.candidates for member in self.members)
         self.thinking = next((member.thinking for member in self.members if member.thinking is not None), None)
+
+    @property
+    def members(self) -> tuple[Drafter[Any], ...]:
+        return self._members
+
+    def part(self, state: MixState, member: int) -> Any:
+        return state[member]
+
+    def debt(self, state: MixState) -> int:
+        return sum(member.debt(own) for member, own in zip(self.members, state, strict=True))
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -92,8 +103,8 @@ class MixDrafter(Drafter[MixState]):
     def propose(self, states: Sequence[MixState], budgets: Sequence[Budget]) -> DraftBatch:
         drafts = [member.propose([state[index] for state in states], budgets).trees
                   for index, member in enumerate(self.members)]
-        shifts = [sum(len(member.sources) for member in self.members[:index]) for index in range(len(self.members))]
-        trees = [merge(trees, shifts, budget.nodes)
+        bits = shifts(self.members)
+        trees = [merge(trees, bits, budget.nodes)
                  for trees, budget in zip(zip(*drafts, strict=True), budgets, strict=True)]
         return DraftBatch.of(trees, self.target.device)
 
@@ -130,43 +141,3 @@ class MixDrafter(Drafter[MixState]):
             kept = [row[: member.candidates] for row in candidates.top_MK]
             candidates = Candidates(candidates.row_token_M, kept) if member.candidates else None
         return replace(commit, feature_nF=feature_nF, candidates=candidates)
-
-
-@dataclass(slots=True)
-class _Branch:
-    """A merged node."""
-
-    token: int
-    parent: int
-    source: int
-    score: float
-
-
-def merge(trees: Sequence[DraftTree], shifts: Sequence[int], num_nodes: int) -> DraftTree:
-    """One tree from many, with sources shifted into their own bits, cut to the `num_nodes` likeliest."""
-    found: dict[tuple[int, int], int] = {}
-    merged: list[_Branch] = []
-    for tree, shift in zip(trees, shifts, strict=True):
-        place: list[int] = []
-        for node in range(len(tree)):
-            parent = tree.parent_N[node] if tree.parent_N[node] == ANCHOR else place[tree.parent_N[node]]
-            score = tree.score(node) if parent == ANCHOR else min(tree.score(node), merged[parent].score)
-            key = (parent, tree.token_N[node])
-            if key not in found:
-                found[key] = len(merged)
-                merged.append(_Branch(tree.token_N[node], parent, 0, 0.0))
-            place.append(found[key])
-            branch = merged[found[key]]
-            branch.source |= tree.source(node) << shift
-            branch.score = max(branch.score, score)
-    return _cut(merged, num_nodes)
-
-
-def _cut(merged: list[_Branch], num_nodes: int) -> DraftTree:
-    """The likeliest nodes; a parent is at least as likely as its children and comes before them."""
-    order = sorted(range(len(merged)), key=lambda node: (-merged[node].score, node))[:num_nodes]
-    order.sort()
-    place = {node: index for index, node in enumerate(order)}
-    kept = [merged[node] for node in order]
-    return DraftTree([node.token for node in kept], [place.get(node.parent, ANCHOR) for node in kept],
-                     [node.source for node in kept], [node.score for node in kept])

@@ -3,8 +3,8 @@
 It proposes with the target's own keyed noise, argmax of log q + g, and as siblings the next best of the same sum: the
 two models then agree about as often as any coupling of their distributions could make them. A node's survival is the
 product of shares along its path (`drafting.guesses`). A chain (`branch` 1) costs a pass of the small model for each of
-its tokens, and ends where another would cost more than it brings (`drafting.price`); a tree spends wider passes on
-second guesses where the first is unsure.
+its tokens, and ends where another would cost more than it brings (a policy's `min_step`, or `drafting.price`); a tree
+spends wider passes on second guesses where the first is unsure.
 
 Under a ratio rule it draws from q instead. How much is settled before anything is drawn: the survival of the n-th
 sibling to be drawn multiplies by the n-th largest chance of q, whichever token it will be.
@@ -115,7 +115,8 @@ class _Growth:
     def advance(self, begin: int) -> None:
         """What was added from `begin` on is the next frontier, if that pays."""
         added = self.state.grown[begin:]
-        pays = self.price.pays_level([node.survival for node in added])
+        survivals = [node.survival for node in added]
+        pays = self.price.pays_level(survivals) and max(survivals, default=0.0) >= self.budget.min_step
         self.frontier = list(range(begin, begin + len(added))) if pays else []
 
     @property
@@ -133,7 +134,7 @@ class ModelDrafter(Drafter[_State]):
 
         `target` names the draft model as any model is named. `max` bounds the depth, `branch` the siblings of a node
         (1 is a chain), `nodes` the tree. A path whose expected survival falls below `min` is not extended, and with
-        `thrift` none that is not worth its price. Only the first `head` ids are drafted, which are the frequent ones
+        `thrift` none that is not worth its price, as long as no policy says what that is. Only the first `head` ids are drafted, which are the frequent ones
         where ids are in the order of merges, so that less of the head is read; 0 takes all. The others are those of
         `load_model`.
         """
@@ -174,6 +175,14 @@ class ModelDrafter(Drafter[_State]):
         self._warned = False
         self.draws = "chains" if config.branch == 1 else "trees"
 
+    @property
+    def read_bytes(self) -> int:
+        return self.model.weight_bytes
+
+    def debt(self, state: _State) -> int:
+        read = self._cache.length(state.row) + state.done if state.row >= 0 else 0
+        return max(0, len(state.tokens) - read)
+
     def start(self, context: SequenceContext) -> _State:
         return _State(context, Request(_known(context.sampling, self._vocab), context.noise), [context.token])
 
@@ -182,7 +191,8 @@ class ModelDrafter(Drafter[_State]):
             state.tokens.extend(commit.token_n)
 
     def propose(self, states: Sequence[_State], budgets: Sequence[Budget]) -> DraftBatch:
-        growing = [_Growth(state, self._within(state, budget), self._price, max(self.config.min, budget.min_survival))
+        growing = [_Growth(state, self._within(state, budget), FREE if budget.min_step else self._price,
+                           max(self.config.min, budget.min_survival))
                    for state, budget in zip(states, budgets, strict=True) if budget and self._catch_up(state)]
         grown = {id(item.state) for item in growing}
         depth = 0
@@ -207,7 +217,8 @@ class ModelDrafter(Drafter[_State]):
 
     def _within(self, state: _State, budget: Budget) -> Budget:
         room = self._limit - len(state.tokens)
-        return Budget(min(budget.nodes, self.config.nodes), min(budget.depth, self.config.max, room))
+        return replace(budget, nodes=min(budget.nodes, self.config.nodes),
+                       depth=min(budget.depth, self.config.max, room))
 
     def _catch_up(self, state: _State) -> bool:
         """Keeps what came true of the last draft, forwards older tokens, makes room for a tree.

@@ -98,6 +98,19 @@ class Drafter(ABC, Generic[State]):
         self.target = target
 
     @property
+    def members(self) -> tuple[Drafter[Any], ...]:
+        """The drafters that it is made of, each to be asked by itself; itself, unless it is a mixture."""
+        return (self,)
+
+    def part(self, state: State, member: int) -> Any:
+        """A member's own part of a sequence's state."""
+        return state
+
+    def debt(self, state: State) -> int:
+        """Tokens that its network has yet to read before it can propose; 0 without a network."""
+        return 0
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """Names of the bits in `DraftTree.source_N`, lowest first."""
         return (type(self).__module__.rpartition(".")[2],)

@@ -72,9 +72,10 @@ class Growth:
         self.narrow(width)
 
     def narrow(self, width: int) -> None:
-        """Leaves the likeliest `width` nodes in the frontier, of those that may have children."""
+        """Leaves the likeliest `width` nodes in the frontier, of those that may have children, if they pay."""
         best = sorted(self.frontier, key=lambda node: -self.pool[node].survival)[:width]
-        self.frontier = [node for node in sorted(best) if self.pool[node].depth < self.budget.depth]
+        pays = bool(best) and self.pool[best[0]].survival >= self.budget.min_step
+        self.frontier = [node for node in sorted(best) if self.pool[node].depth < self.budget.depth] if pays else []
 
     def draw(self, q_V: Tensor, key: DrawKey, position: int) -> None:
         """One token, drawn from q, behind the only node of the frontier. `position` is that of the round's first token.

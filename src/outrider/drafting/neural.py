@@ -108,6 +108,9 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
     def read_bytes(self) -> int:
         return self.network.read_bytes
 
+    def debt(self, state: NeuralState) -> int:
+        return state.num_pending
+
     @abstractmethod
     def describe(self) -> Description:
         """The network."""
@@ -145,8 +148,8 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
         asked = [index for index, budget in enumerate(budgets) if budget and self._room(states[index]) > 0]
         drafting = [states[index] for index in asked]
         self.absorb(drafting)
-        within = [Budget(budgets[index].nodes, min(budgets[index].depth, self._room(states[index])),
-                         budgets[index].min_survival) for index in asked]
+        within = [replace(budgets[index], depth=min(budgets[index].depth, self._room(states[index])))
+                  for index in asked]
         drafted = dict(zip(asked, self.draft(drafting, within) if asked else [], strict=True))
         return DraftBatch.of([drafted.get(index, EMPTY_TREE) for index in range(len(states))], self.target.device)
 
@@ -197,7 +200,8 @@ class NeuralDrafter(Drafter[NeuralState], Generic[Spec]):
     def within(self, budget: Budget, depth: int) -> Budget:
         """What is left of a budget by the drafter's own options, and at most so deep."""
         config = self.config
-        return Budget(min(budget.nodes, config.nodes), min(budget.depth, depth), max(budget.min_survival, config.min))
+        return replace(budget, nodes=min(budget.nodes, config.nodes), depth=min(budget.depth, depth),
+                       min_survival=max(budget.min_survival, config.min))
 
     def remember(self, pending: Sequence[Pending], outputs: Outputs, rows: int) -> None:
         """Keeps the outputs of each sequence's last `rows` rows, all that a pass was asked for."""

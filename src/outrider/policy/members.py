@@ -1,0 +1,135 @@
+"""What the members of a drafter brought and cost when they were asked.
+
+Two kinds are told apart. Members that only look things up are asked in every round, unless even that costs too much:
+then they rest, longer each time that they have nothing to say. Members with a network are asked where that is expected
+to pay: what they bring is known only by asking, so their past is all there is to go by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from outrider.drafting.interface import Drafter
+
+_RATE = 0.1  # of running means
+_BELIEF = 4.0  # rounds that what other sequences showed is worth to one that has shown little
+_NOTICED = 0.003  # share of a plain step above which asking is worth avoiding
+_LONGEST_REST = 16
+_FIRST_GAIN, _FIRST_NODES = 2.0, 4.0  # believed of a network that was never asked
+
+
+@dataclass(slots=True)
+class Mean:
+    """A running mean: of the first values all alike, later of the newest ones."""
+
+    value: float
+    count: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1.0
+        self.value += max(_RATE, 1.0 / self.count) * (value - self.value)
+
+
+@dataclass(slots=True)
+class Rest:
+    """How long a member is left in peace with one sequence: rounds yet to skip, and the length of the next rest."""
+
+    left: int = 0
+    next: int = 1
+
+    def skips(self) -> bool:
+        """Whether to skip this round; counts it."""
+        if not self.left:
+            return False
+        self.left -= 1
+        return True
+
+    def settle(self, was_any: bool) -> None:
+        """The member was asked, and said something or nothing."""
+        if was_any:
+            self.left, self.next = 0, 1
+        else:
+            self.left, self.next = self.next, min(2 * self.next, _LONGEST_REST)
+
+
+@dataclass(slots=True)
+class Past:
+    """What a network brought one sequence: accepted nodes a round in which it was asked; rounds on end."""
+
+    gain: Mean = field(default_factory=lambda: Mean(0.0))
+    run: int = 0
+
+
+class Member:
+    """One drafter of those that a policy may ask, by its place `index` among them."""
+
+    def __init__(self, index: int, drafter: Drafter[Any], shift: int, share: float) -> None:
+        self.index, self.drafter, self.shift = index, drafter, shift
+        self.bits = ((1 << len(drafter.sources)) - 1) << shift
+        self.has_network = drafter.read_bytes > 0
+        self._share = share  # what its network reads, of what the target's reads
+        self.gain, self.nodes = Mean(_FIRST_GAIN), Mean(_FIRST_NODES)
+        self.depth, self.run = Mean(_FIRST_NODES), Mean(16.0)
+        self._step: dict[int, Mean] = {}  # seconds a level, by how many sequences are asked at once
+        self._ask = Mean(0.0)
+        self._debt: Mean | None = None
+
+    def step_s(self, count: int, plain_s: float) -> float:
+        """Seconds of one level of a draft for `count` sequences at once; `plain_s` is the target's plain step."""
+        known = self._step.get(count)
+        if known is not None:
+            return known.value
+        nearest = min(self._step, key=lambda other: abs(other - count), default=0)
+        return self._step[nearest].value * max(1.0, 0.5 + 0.5 * count / nearest) if nearest else self._share * plain_s
+
+    def ask_s(self, count: int, plain_s: float) -> float:
+        """Seconds of a usual proposal for `count` sequences, its debts not counted."""
+        return self.depth.value * self.step_s(count, plain_s)
+
+    def debt_s(self, tokens: int, row_s: float) -> float:
+        """Seconds of reading so many tokens first; `row_s` is what another row costs the target."""
+        return tokens * (self._share * row_s if self._debt is None else self._debt.value)
+
+    def expected(self, past: Past) -> float:
+        """Accepted nodes to be expected for a sequence, if the member is asked."""
+        own = past.gain.count
+        return (past.gain.value * own + self.gain.value * _BELIEF) / (own + _BELIEF)
+
+    def rests_long(self, plain_s: float) -> bool:
+        """Whether asking costs so much that a member with nothing to say should rest."""
+        return self._ask.value > _NOTICED * plain_s
+
+    def asked(self, seconds: float, depths: Sequence[int], debt: int, plain_s: float) -> None:
+        """A proposal took so long; `depths` are those of its trees, `debt` the tokens that had to be read before."""
+        count, deepest = len(depths), max(depths, default=0)
+        self._ask.add(seconds / count)
+        if not self.has_network:
+            return
+        if debt > 16 * count:
+            rest_s = seconds - deepest * self.step_s(count, plain_s)
+            self._learn_debt(max(0.0, rest_s) / debt)
+        elif deepest:
+            self._step.setdefault(count, Mean(0.0)).add(seconds / deepest)
+
+    def settle(self, past: Past, accepted: int, nodes: int, depth: int) -> None:
+        """A network's round is over: of its `nodes`, `depth` deep, so many were accepted."""
+        past.gain.add(accepted)
+        self.gain.add(accepted)
+        self.nodes.add(nodes)
+        if depth:
+            self.depth.add(depth)
+        past.run += 1
+
+    def paused(self, past: Past) -> None:
+        """A sequence was not asked for."""
+        if past.run:
+            self.run.add(past.run)
+            past.run = 0
+
+    def _learn_debt(self, row_s: float) -> None:
+        if self._debt is None:
+            self._debt = Mean(row_s, 1.0)
+        else:
+            self._debt.add(row_s)
