@@ -24,6 +24,13 @@ def _threads(request: pytest.FixtureRequest) -> None:
     torch.set_num_threads(min(2, os.cpu_count() or 1) if is_real else 1)
 
 
+@pytest.fixture(autouse=True)
+def _prices(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Prices of toys are measured once a session, and stay out of the user's cache."""
+    home = tmp_path_factory.getbasetemp() / "prices"
+    monkeypatch.setattr("outrider.policy.price_file.cache_home", lambda: home)
+
+
 @pytest.fixture(scope="session")
 def device() -> torch.device:
     """Where tests that do not care for a device run: `OUTRIDER_DEVICE`, or the CPU. `scripts/gpu-check` sets it."""

@@ -131,8 +131,9 @@ class Forger(HostDrafter[ForgerState]):
 
 def generate(target: DecoderTarget, drafter: object, requests: Sequence[Request],
              tokenizer: Tokenizer | None = None, **options: Any) -> list[Result]:
-    """All requests at once through one engine, which must be clean afterwards."""
-    engine = Engine(target, drafter_of(drafter, target), tokenizer, EngineConfig(**options))
+    """All requests at once through one engine, which must be clean afterwards; all that is drafted is verified."""
+    config = EngineConfig(**{"draft_policy": "fixed:64", **options})
+    engine = Engine(target, drafter_of(drafter, target), tokenizer, config)
     groups = [engine.add(request) for request in requests]
     engine.run()
     engine.check_integrity()

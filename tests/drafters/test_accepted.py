@@ -69,7 +69,8 @@ def test_as_much_is_accepted_in_every_round(name: str) -> None:
     lengths: Counter[int] = Counter()
     for run in golden["runs"]:
         counting = Counting(drafter)
-        engine = Engine(target, counting, None, EngineConfig(max_draft=num_drafts, context=256, cache_tokens=512))
+        engine = Engine(target, counting, None, EngineConfig(
+            max_draft=num_drafts, context=256, cache_tokens=512, draft_policy=f"fixed:{num_drafts}"))
         count = len(run["tokens"]) - len(run["prompt"])
         sequence, = engine.add(Request(tuple(run["prompt"]), Sampling(max_tokens=count, ignore_eos=True)))
         engine.run()

@@ -96,7 +96,8 @@ def test_what_a_failed_pass_was_fed_is_absorbed_by_the_next(name: str, failing: 
                                      "eagle3:checkpoint=eagle3;max=1;branch=1"])
 def test_the_last_position_of_the_context_can_be_drafted(drafter: str) -> None:
     target = native_target("llama")
-    engine = Engine(target, on_target(drafter, target), None, EngineConfig(max_sequences=1, cache_tokens=1024))
+    engine = Engine(target, on_target(drafter, target), None, EngineConfig(
+        max_sequences=1, cache_tokens=1024, draft_policy="fixed:64"))
     prompt = tuple(index % 90 for index in range(target.context - 12))
     sequence, = engine.add(Request(prompt, Sampling(max_tokens=100, ignore_eos=True)))
     engine.run()

@@ -71,7 +71,8 @@ class Listener(Drafter[NeuralState]):
 
 def engine_with(name: str, prefill: int = 64) -> Engine:
     return Engine(native_target("llama"), Listener(native_toy(name)), None,
-                  EngineConfig(max_sequences=4, max_draft=16, prefill_tokens=prefill, cache_tokens=2048, context=256))
+                  EngineConfig(max_sequences=4, max_draft=16, prefill_tokens=prefill, cache_tokens=2048, context=256,
+                               draft_policy="fixed:16"))
 
 
 def heard(engine: Engine, *prompts: tuple[int, ...], sampling: Sampling = GREEDY) -> list[Tapped]:

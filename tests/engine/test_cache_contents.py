@@ -63,7 +63,8 @@ def test_contents_equal_a_fresh_prefill_after_every_round(kind: str, texts: list
     requests = [Request(tuple(text), Sampling(max_tokens=12, temperature=0.7, seed=seed)) for text in texts]
     plain = [result for request in requests for result in generate(target, "none", [request])]
     engine = Engine(target, forger(target, plain, seed, 2, faith), None,
-                    EngineConfig(prefill_tokens=prefill_tokens, max_draft=12, cache_tokens=512))
+                    EngineConfig(prefill_tokens=prefill_tokens, max_draft=12, cache_tokens=512,
+                                 draft_policy="fixed:12"))
     groups = [engine.add(request) for request in requests]
     while engine.has_work:
         poison(engine)
@@ -80,7 +81,8 @@ def test_aborts_at_any_round_leak_nothing_and_disturb_nobody(aborts: list[tuple[
     requests = [Request((index, 1, 2), Sampling(max_tokens=14, temperature=0.7, seed=seed, ignore_eos=True))
                 for index in range(4)]
     plain = [result for request in requests for result in generate(target, "none", [request])]
-    engine = Engine(target, forger(target, plain, seed), None, EngineConfig(max_sequences=3, max_draft=3))
+    engine = Engine(target, forger(target, plain, seed), None, EngineConfig(
+        max_sequences=3, max_draft=3, draft_policy="fixed:3"))
     sequences = [engine.add(request)[0] for request in requests]
     for round_ in range(30):
         for at, victim in aborts:
@@ -118,7 +120,8 @@ def test_prefixes_are_shared_within_a_scope_alone() -> None:
 def test_poison_would_be_noticed(kind: str) -> None:
     """A control: NaN in one committed entry reaches the tokens or the comparison."""
     target = target_of(kind)
-    engine = Engine(target, forger(target, []), None, EngineConfig(cache_tokens=256))
+    engine = Engine(target, forger(target, []), None, EngineConfig(
+        cache_tokens=256, draft_policy="fixed:64"))
     sequence = engine.add(Request(tuple(range(12)), Sampling(max_tokens=9, seed=1)))[0]
     engine.step()
     engine.cache.layers[0].key_SGK[engine.cache.slots(sequence.row, 0)[-1]] = torch.nan

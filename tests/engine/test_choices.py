@@ -37,7 +37,8 @@ def native() -> Chooser:
 
 def emitted(target: DecoderTarget, drafter: str | Drafter[ForgerState], batch: list[Request],
             chooser: Chooser) -> list[list[int]]:
-    engine = Engine(target, drafter_of(drafter, target), None, EngineConfig(max_draft=16), chooser)
+    config = EngineConfig(max_draft=16, draft_policy="fixed:16")
+    engine = Engine(target, drafter_of(drafter, target), None, config, chooser)
     added = [sequence for request in batch for sequence in engine.add(request)]
     engine.run()
     engine.check_integrity()

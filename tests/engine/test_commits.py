@@ -35,7 +35,8 @@ def recorded(prefill_tokens: int, candidates: int = 3) -> tuple[DecoderTarget, R
     plain = generate(target, "none", requests)
     recorder = Recorder(forger(target, plain, seed=3, faith=0.9))
     recorder.taps, recorder.candidates = TAPS, candidates
-    engine = Engine(target, recorder, None, EngineConfig(prefill_tokens=prefill_tokens, max_sequences=4, max_draft=9))
+    engine = Engine(target, recorder, None, EngineConfig(
+        prefill_tokens=prefill_tokens, max_sequences=4, max_draft=9, draft_policy="fixed:9"))
     for request in requests:
         engine.add(request)
     engine.run()

@@ -134,9 +134,9 @@ class ModelDrafter(Drafter[_State]):
 
         `target` names the draft model as any model is named. `max` bounds the depth, `branch` the siblings of a node
         (1 is a chain), `nodes` the tree. A path whose expected survival falls below `min` is not extended, and with
-        `thrift` none that is not worth its price, as long as no policy says what that is. Only the first `head` ids are drafted, which are the frequent ones
-        where ids are in the order of merges, so that less of the head is read; 0 takes all. The others are those of
-        `load_model`.
+        `thrift` none that is not worth its price, as long as no policy says what that is. Only the first `head` ids
+        are drafted, which are the frequent ones where ids are in the order of merges, so that less of the head is
+        read; 0 takes all. The others are those of `load_model`.
         """
 
         target: str

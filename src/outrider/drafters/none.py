@@ -13,6 +13,7 @@ class NoDrafter(HostDrafter[None]):
     """The baseline of every comparison."""
 
     draws: Draws = "chains"  # empty ones, which are drawn from any distribution
+    drafts = False
 
     @dataclass(frozen=True, slots=True)
     class Config:

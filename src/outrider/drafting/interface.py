@@ -71,8 +71,8 @@ class Drafter(ABC, Generic[State]):
     layers whose outputs it wants with each commit (0-based; the residual stream behind that layer, before any norm),
     `candidates` how many of the target's best next tokens it wants for every verified row, `payloads` what it keeps in
     the target's pages for every committed token. `draws` says what it can draw from a distribution of its own, which
-    the ratio rules need; a drafter that says `chains` draws no branches. `thinking` is the mode of the target that it
-    was trained in, where that matters and is known.
+    the ratio rules need; a drafter that says `chains` draws no branches. `drafts` is false for one that never does.
+    `thinking` is the mode of the target that it was trained in, where that matters and is known.
     """
 
     Config: ClassVar[type[Any]] = NoOptions
@@ -80,6 +80,7 @@ class Drafter(ABC, Generic[State]):
     candidates: int = 0
     payloads: tuple[Payload, ...] = ()
     draws: Draws = "nothing"
+    drafts: ClassVar[bool] = True
     memory: Memory | None = None
     thinking: bool | None = None
 

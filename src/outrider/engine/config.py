@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from outrider.core.rule import RULES, RuleName
 from outrider.errors import ConfigError
+from outrider.policy.choose import ADAPTIVE, fixed_nodes
 from outrider.target.load import MAX_CONTEXT
 
 
@@ -15,6 +16,10 @@ class EngineConfig:
 
     `rule` says how drafts are verified. `match` gives the tokens of plain decoding. `ratio` and `block` give their law
     only, for drafters that draw from a distribution; greedy requests are the same under all three.
+
+    `draft_policy` says how much is drafted: `adaptive`, what pays, or `fixed:K`. Unless given, it is adaptive under
+    `match`. Under the other rules tokens depend on what was drafted, and an adaptive policy reads clocks: there the
+    drafters' own limits hold, so that a seed still gives the same answer.
     """
 
     max_sequences: int = 8
@@ -23,6 +28,7 @@ class EngineConfig:
     cache_tokens: int = 0
     context: int = 0  # 0: what the model was made for, at most 32,768
     rule: RuleName = "match"
+    draft_policy: str = ""
 
     def __post_init__(self) -> None:
         for name, low in (("max_sequences", 1), ("max_draft", 0), ("prefill_tokens", 1), ("cache_tokens", 0),
@@ -32,6 +38,12 @@ class EngineConfig:
                 raise ConfigError(f"{name}: got {value!r}, expected a whole number of at least {low}")
         if self.rule not in RULES:
             raise ConfigError(f"rule: got {self.rule!r}, expected one of {', '.join(RULES)}")
+        fixed_nodes(self.policy)
+
+    @property
+    def policy(self) -> str:
+        """The draft policy that holds."""
+        return self.draft_policy or (ADAPTIVE if self.rule == "match" else f"fixed:{self.max_draft}")
 
     def cache_of(self, context: int) -> int:
         return self.cache_tokens or min(self.max_sequences * (context + self.max_draft), MAX_CONTEXT)

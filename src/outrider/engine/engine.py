@@ -22,7 +22,7 @@ from outrider.drafting.interface import Drafter, SequenceContext
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
 from outrider.engine.needs import check_needs, servable
-from outrider.engine.plan import Plan, draft_budget, joined, pending_tokens
+from outrider.engine.plan import Plan, ask_for, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
 from outrider.engine.rules import draw_key, verifier
 from outrider.engine.sequence import Sequence
@@ -30,6 +30,8 @@ from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
 from outrider.errors import CacheFullError, RequestError
 from outrider.io.tokenizer import Tokenizer
+from outrider.policy.choose import policy_of
+from outrider.policy.interface import Fate, Limits, Load, Pass
 from outrider.target.interface import ForwardOutput, Target
 from outrider.target.load import context_size
 from outrider.target.pack import pack
@@ -42,6 +44,7 @@ class Flight:
     plan: Plan
     output: ForwardOutput
     verdicts: VerdictBatch
+    loads: tuple[Load, ...]
     target_s: float
     verify_s: float
 
@@ -58,6 +61,7 @@ class Engine:
         self.chooser = verifier(self.config.rule, drafter, chooser)
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
+        self.policy = policy_of(self.config.policy, drafter, target)
         self.slots = Slots(self.config.max_sequences, target.device)
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
@@ -112,19 +116,21 @@ class Engine:
         begin_s = time.perf_counter()
         # Prefill gives the first token alone, however its chunks fall, so that a round means the same everywhere.
         decoding = [index for index, item in enumerate(pending) if item.sequence.num_output]
-        sequences = [pending[index].sequence for index in decoding]
         most = self.config.max_draft if self.target.info.rollback else 0  # what is drafted may have to be dropped
-        budgets = [draft_budget(sequence, most, self.context) for sequence in sequences]
+        asks = [ask_for(pending[index].sequence, most, self.context) for index in decoding]
         trees: dict[int, DraftTree] = {}
-        if sequences:
-            proposed = self.drafter.propose([sequence.state for sequence in sequences], budgets)
-            trees = dict(zip(decoding, servable(proposed.trees, self.target.info), strict=True))
+        if asks:
+            beside = sum(len(item.token_P) for item in pending if not item.sequence.num_output)
+            drafted = self.policy.draft(asks, beside)
+            trees = dict(zip(decoding, servable(drafted, self.target.info), strict=True))
         return joined(pending, trees, self.target.device, time.perf_counter() - begin_s)
 
     def launch(self, plan: Plan) -> Flight:
         """One forward pass over everything planned, then verification on the same device."""
         begin_s = time.perf_counter()
-        step = pack(self.cache, [part.entry() for part in plan.parts], self.target.device)
+        entries = [part.entry() for part in plan.parts]
+        loads = tuple(Load(entry.count, self.cache.length(entry.row)) for entry in entries)
+        step = pack(self.cache, entries, self.target.device)
         slots = [part.sequence.slot for part in plan.choosing]
         anchor_row_B = step.logit_row_R[list(plan.logit_rows)]
         step.token_T[anchor_row_B] = self.slots.anchors(slots)
@@ -133,7 +139,7 @@ class Engine:
         choosing = [part.sequence for part in plan.choosing]
         verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows)
         self.slots.advance(slots, verdicts)
-        return Flight(plan, output, verdicts, forward_s - begin_s, time.perf_counter() - forward_s)
+        return Flight(plan, output, verdicts, loads, forward_s - begin_s, time.perf_counter() - forward_s)
 
     def resolve(self, flight: Flight) -> list[Sequence]:
         """Bring a round home: emitted tokens, the cache, commits for the drafter, ends."""
@@ -142,6 +148,7 @@ class Engine:
         top_RK = self.chooser.runners_up(logits_RV, count) if count else []
         settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK)
         self._commit([item.sequence for item in settled], [item.commit for item in settled])
+        self._inform(flight, settled, time.perf_counter() - begin_s)
         for item in settled:
             if item.sequence.finish_reason is not None:
                 self._retire(item.sequence)
@@ -215,6 +222,7 @@ class Engine:
         pages = self.cache.pages(sequence.row) if self.drafter.payloads else None
         context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
                                   request.scope, draw_key(self.config.rule, sequence), pages)
+        sequence.track = self.policy.start(Limits(draws=context.draw is not None))
         try:
             sequence.state = self.drafter.start(context)
             if cached:
@@ -228,14 +236,23 @@ class Engine:
         states = [sequence.state for sequence in sequences]
         self.drafter.commit(states, CommitBatch(tuple(commits), self.target.device))
 
+    def _inform(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
+        """Tells the policy what became of the drafts and what the round took so far."""
+        fates = [Fate(item.sequence.track, item.commit.tree, item.commit.verdict.path)
+                 for item, part in zip(settled, flight.plan.parts, strict=True)
+                 if item.commit.verdict is not None and len(part.token_P) == 1]
+        self.policy.settle(fates, Pass(flight.loads, flight.target_s + flight.verify_s,
+                                       flight.plan.draft_s + host_s, flight.plan.has_prompts))
+
     def _retire(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
         try:
+            self.policy.finish(sequence.track)
             self.drafter.finish(sequence.state)  # while its pages are still its own
         finally:
             self.cache.release(sequence.row)
             self.slots.give_back(sequence.slot)
-            sequence.state = None
+            sequence.state = sequence.track = None
 
     def _count(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
         """Times of a round, shared evenly by the sequences that took part."""

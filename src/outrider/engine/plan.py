@@ -10,6 +10,7 @@ import torch
 
 from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.engine.sequence import Sequence
+from outrider.policy.interface import Ask
 from outrider.target.pack import Entry
 
 
@@ -37,6 +38,11 @@ class Plan:
     @property
     def choosing(self) -> list[Part]:
         return [part for part in self.parts if part.choosing]
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether any part is, or ends, a prompt."""
+        return any(not part.sequence.num_output for part in self.parts)
 
     @property
     def logit_rows(self) -> tuple[int, ...]:
@@ -71,10 +77,12 @@ def pending_tokens(running: Seq[tuple[Sequence, int]], prefill_tokens: int) -> l
     return found
 
 
-def draft_budget(sequence: Sequence, max_draft: int, limit: int) -> Budget:
-    """Room for a draft: never deeper than what may still be emitted before the last token."""
+def ask_for(sequence: Sequence, max_draft: int, limit: int) -> Ask:
+    """What may be drafted for a sequence: never deeper than what may still be emitted before the last token."""
     remaining = min(sequence.sampling.max_tokens - sequence.num_output, limit - len(sequence.tokens)) - 1
-    return Budget(max_draft, min(max_draft, remaining)) if remaining > 0 else Budget(0, 0)
+    most = min(max_draft, sequence.track.limits.max_draft)
+    room = Budget(most, min(most, remaining)) if remaining > 0 and most else Budget(0, 0)
+    return Ask(sequence.state, sequence.track, room, len(sequence.tokens) - 1, remaining + 1)
 
 
 def joined(pending: Seq[Pending], drafted: dict[int, DraftTree], device: torch.device, draft_s: float) -> Plan:

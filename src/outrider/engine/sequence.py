@@ -27,8 +27,9 @@ class Sequence:
         self.stats = Stats(prompt_tokens=self.num_prompt)
         self.history: History | None = None
         self.finish_reason: FinishReason | None = None
-        self.row = self.slot = -1  # these and the drafter's state exist while the sequence runs
+        self.row = self.slot = -1  # these, the drafter's state and the policy's track exist while it runs
         self.state: Any = None
+        self.track: Any = None
         self.sources: list[int] = []
         self.added_s = time.perf_counter()
         self.started_s = self.first_s = self.last_s = 0.0

@@ -1,8 +1,9 @@
 """What the engine asks of a policy, and what it tells it.
 
     start(limits) ──> track            a sequence begins
-    draft(asks) ──> trees              how much each decoding sequence verifies this round; empty is normal
-    settle(fates, pass_)               what became of it, and what the round took
+    draft(asks, beside) ──> trees      how much each decoding sequence verifies this round; empty is normal
+    settle(fates, spent)               what became of it, and what the round took
+    finish(track)                      the sequence is over
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Ask:
     """
 
     state: Any
-    track: Track
+    track: Any
     room: Budget
     context: int
     remaining: int
@@ -60,7 +61,7 @@ class Load:
 class Fate:
     """What became of a draft: the accepted nodes, root to leaf."""
 
-    track: Track
+    track: Any
     tree: DraftTree
     path: tuple[int, ...]
 
@@ -104,11 +105,14 @@ class Policy(Protocol):
     def start(self, limits: Limits) -> Track:
         """A sequence begins."""
 
-    def draft(self, asks: Sequence[Ask]) -> list[DraftTree]:
-        """A tree for every ask, within its room."""
+    def draft(self, asks: Sequence[Ask], beside: int = 0) -> list[DraftTree]:
+        """A tree for every ask, within its room; `beside` rows of prompts are in the same pass."""
 
     def settle(self, fates: Sequence[Fate], spent: Pass) -> None:
         """The round is over; `fates` are those of its asks that chose tokens, in any order."""
+
+    def finish(self, track: Any) -> None:
+        """The sequence is over, at whatever point."""
 
     def explain(self, listener: Explain | None) -> None:
         """Tell a listener the reason of every draft, or nobody."""

@@ -56,10 +56,9 @@ class Rest:
 
 @dataclass(slots=True)
 class Past:
-    """What a network brought one sequence: accepted nodes a round in which it was asked; rounds on end."""
+    """What a network brought one sequence: accepted nodes a round in which it was asked."""
 
     gain: Mean = field(default_factory=lambda: Mean(0.0))
-    run: int = 0
 
 
 class Member:
@@ -70,10 +69,10 @@ class Member:
         self.bits = ((1 << len(drafter.sources)) - 1) << shift
         self.has_network = drafter.read_bytes > 0
         self._share = share  # what its network reads, of what the target's reads
-        self.gain, self.nodes = Mean(_FIRST_GAIN), Mean(_FIRST_NODES)
-        self.depth, self.run = Mean(_FIRST_NODES), Mean(16.0)
+        self.gain, self.nodes, self.depth = Mean(_FIRST_GAIN, 2.0), Mean(_FIRST_NODES, 2.0), Mean(_FIRST_NODES, 2.0)
         self._step: dict[int, Mean] = {}  # seconds a level, by how many sequences are asked at once
         self._ask = Mean(0.0)
+        self.num_asked = 0
         self._debt: Mean | None = None
 
     def step_s(self, count: int, plain_s: float) -> float:
@@ -105,6 +104,7 @@ class Member:
         """A proposal took so long; `depths` are those of its trees, `debt` the tokens that had to be read before."""
         count, deepest = len(depths), max(depths, default=0)
         self._ask.add(seconds / count)
+        self.num_asked += 1
         if not self.has_network:
             return
         if debt > 16 * count:
@@ -120,13 +120,6 @@ class Member:
         self.nodes.add(nodes)
         if depth:
             self.depth.add(depth)
-        past.run += 1
-
-    def paused(self, past: Past) -> None:
-        """A sequence was not asked for."""
-        if past.run:
-            self.run.add(past.run)
-            past.run = 0
 
     def _learn_debt(self, row_s: float) -> None:
         if self._debt is None:

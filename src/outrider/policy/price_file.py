@@ -21,13 +21,12 @@ from typing import Any
 
 import torch
 
-from outrider import __version__
 from outrider.io.cache_home import cache_home
 from outrider.policy.pass_price import Curve, PassPrice
 from outrider.policy.price_probe import measured, probe_context
 from outrider.target.interface import Target
 
-_VERSION = 1
+_VERSION = 1  # of the file, and of the kernels as far as they change what a pass costs
 _MOST_BYTES = 1 << 16
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -99,7 +98,7 @@ def _number(value: Any, *kinds: type) -> Any:
 
 def _facts(target: Target) -> dict[str, str]:
     facts = {
-        "file": _VERSION, "outrider": __version__, "target": type(target).__name__, "vocabulary": target.fingerprint,
+        "file": _VERSION, "target": type(target).__name__, "vocabulary": target.fingerprint,
         "weight_bytes": target.weight_bytes, "num_layers": target.num_layers, "hidden_size": target.hidden_size,
         "vocab_size": target.vocab_size, "device": _device(target.device), "threads": target.threads,
         "probe_context": probe_context(target), "machine": f"{platform.machine()} {_processor()}",

@@ -1,16 +1,18 @@
 """Measuring the price of a pass on a target as it stands: a second or so for models that answer at reading speed.
 
 A long context is made up: nothing is computed for it, its entries are zeros, and they take as long to read as others.
-Passes of all sizes and contexts take turns in a random order, each size the sooner and the oftener the smaller it is,
-until the time is spent. Noise only ever adds to a time, so the shortest counts.
+Passes of all sizes and contexts take turns in a random order, each size the sooner and the oftener the smaller it is.
+Noise only ever adds to a time, so the shortest counts, and what is left of the time goes to those that stick out.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from outrider.cache.kv import KVCache
@@ -23,8 +25,10 @@ SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 CONTEXT_SIZES = (1, 2, 4, 8, 16, 32, 64)
 _CONTEXT = 2048
 _ROOM = 128  # rows behind the context
-_PASSES = 70  # of one row: the time that may be spent
-_MOST_S = 3.0
+_PASSES, _ENOUGH_S = 100, 1.3  # passes of one row, and seconds: after either it ends, once every size had its turn
+_MOST_S = 3.0  # after which sizes are left out
+_MOST_TRIES = 4
+_ODD = 0.03  # what sticks out by more than this share of its time was perhaps disturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,17 @@ class _Probe:
         self._cache: KVCache[Any] = target.new_cache(self._context + 2 * _ROOM)
         self._rows: dict[int, int] = {}
         self._best: dict[_Point, float] = {}
+        self._tries: Counter[_Point] = Counter()
 
     def curve(self) -> Curve:
         """Measures."""
         self._prepare()
         one = _Point(1, 0)
-        self._time(one)
-        deadline = self._clock() + min(_PASSES * self._best[one], _MOST_S)
-        for point in self._turns():
-            if self._clock() + self._expected_s(point) <= deadline:
-                self._time(point)
+        for _ in range(2):
+            self._time(one)
+        begin_s = self._clock()
+        self._take_turns(self._first_turns(), begin_s + _MOST_S)
+        self._take_turns(self._more_turns(), begin_s + min(_PASSES * self._best[one], _ENOUGH_S))
         for row in self._rows.values():
             self._cache.release(row)
         return self._shaped()
@@ -89,11 +94,40 @@ class _Probe:
                   *(_Point(rows, self._context) for rows in self._context_sizes)]
         return [point for point in points if least <= point.rows <= most]
 
-    def _turns(self) -> Iterable[_Point]:
-        draw = random.Random(0)
-        for least, most in ((1, 16), (17, 64), (1, 16), (65, _ROOM), (1, 16), (17, _ROOM)):
-            points = self._points(least, most)
-            yield from draw.sample(points, len(points))
+    def _take_turns(self, points: Iterable[_Point], deadline: float) -> None:
+        for point in points:
+            if self._clock() + self._expected_s(point) <= deadline:
+                self._time(point)
+            else:
+                self._tries[point] = _MOST_TRIES
+
+    def _first_turns(self) -> Iterator[_Point]:
+        for least, most in ((1, 8), (9, 32), (1, 8), (64, 64)):
+            yield from self._shuffled(least, most)
+
+    def _more_turns(self) -> Iterator[_Point]:
+        while point := self._suspect():
+            yield point
+        for least, most in ((1, 8), (33, _ROOM), (1, _ROOM)):
+            yield from self._shuffled(least, most)
+
+    def _shuffled(self, least: int, most: int) -> list[_Point]:
+        points = self._points(least, most)
+        return random.Random(least).sample(points, len(points))
+
+    def _suspect(self) -> _Point | None:
+        """The point that lies farthest above the line through its two nearest neighbours."""
+        odd: dict[_Point, float] = {}
+        for context in self._rows:
+            seen = sorted(point.rows for point in self._best if point.context == context)
+            for index, rows in enumerate(seen if len(seen) > 2 else ()):
+                first = min(max(index - 1, 0), len(seen) - 3)
+                left, right = (_Point(near, context) for near in seen[first : first + 3] if near != rows)
+                rise = (self._best[right] - self._best[left]) / (right.rows - left.rows)
+                line_s = self._best[left] + rise * (rows - left.rows)
+                odd[_Point(rows, context)] = 1.0 - line_s / self._best[_Point(rows, context)]
+        odd = {point: share for point, share in odd.items() if share > _ODD and self._tries[point] < _MOST_TRIES}
+        return max(odd, key=odd.__getitem__, default=None)
 
     def _expected_s(self, point: _Point) -> float:
         """As if every row cost what the rows of the nearest smaller pass did."""
@@ -102,6 +136,7 @@ class _Probe:
         return seconds * point.rows / rows
 
     def _time(self, point: _Point) -> None:
+        self._tries[point] += 1
         self._best[point] = min(self._pass_s(point), self._best.get(point, float("inf")))
 
     def _pass_s(self, point: _Point) -> float:
@@ -117,7 +152,7 @@ class _Probe:
         sizes = [rows for rows in self._sizes if _Point(rows, 0) in self._best]
         both = [rows for rows in self._context_sizes if rows in sizes and _Point(rows, self._context) in self._best]
         longer_s = [self._best[_Point(rows, self._context)] - self._best[_Point(rows, 0)] for rows in both]
-        slopes = _ascending([max(0.0, seconds) / self._context for seconds in longer_s])
+        slopes = _levelled([max(0.0, seconds) / self._context for seconds in longer_s])
         base = _ascending([max(self._best[_Point(rows, 0)], 1e-7) for rows in sizes])
         return Curve(tuple(sizes), base, tuple(both or [1]), slopes or (0.0,))
 
@@ -144,3 +179,18 @@ def _ascending(value_n: Sequence[float]) -> tuple[float, ...]:
     for value in reversed(value_n):
         ascending.append(min([value, *ascending[-1:]]))
     return tuple(reversed(ascending))
+
+
+def _levelled(value_n: Sequence[float]) -> tuple[float, ...]:
+    """Differences err both ways: those that fall get their mean.
+
+    Source: pool adjacent violators; Ayer et al., An Empirical Distribution Function for Sampling with Incomplete
+    Information, 1955.
+    """
+    pools: list[list[float]] = []
+    for value in value_n:
+        pools.append([value])
+        while len(pools) > 1 and fmean(pools[-2]) >= fmean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    return tuple(fmean(pool) for pool in pools for _ in pool)

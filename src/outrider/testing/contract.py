@@ -33,7 +33,8 @@ from outrider.testing.tiny import tiny_model, tiny_requests
 BUDGETS = (Budget(0, 0), Budget(1, 1), Budget(16, 16), Budget(5, 0), Budget(7, 2), Budget(64, 8), Budget(0, 3),
            Budget(3, 64), Budget(32, 32, 0.5), Budget(8, 8, 0.0, 0.6))
 ROOMY = Budget(32, 16)
-_CONFIG = EngineConfig(max_sequences=4, max_draft=12, prefill_tokens=16, cache_tokens=2048, context=256)
+_CONFIG = EngineConfig(max_sequences=4, max_draft=12, prefill_tokens=16, cache_tokens=2048, context=256,
+                       draft_policy="fixed:12")
 
 Make = Callable[[], Drafter[Any]]
 

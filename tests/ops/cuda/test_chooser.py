@@ -31,7 +31,8 @@ requests = st.builds(lambda prompt, sampling: Request(tuple(prompt), sampling), 
 
 def emitted(drafter: str | Drafter[Any], batch: list[Request], chooser: Chooser) -> list[list[int]]:
     target = target_of()
-    engine = Engine(target, drafter_of(drafter, target), None, EngineConfig(max_draft=8), chooser)
+    config = EngineConfig(max_draft=8, draft_policy="fixed:8")
+    engine = Engine(target, drafter_of(drafter, target), None, config, chooser)
     added = [sequence for request in batch for sequence in engine.add(request)]
     engine.run()
     engine.check_integrity()

@@ -134,7 +134,8 @@ def test_drafts_change_no_token(temperature: float, device: torch.device) -> Non
 
     def emitted(target: DecoderTarget, drafter: str, device_path: bool) -> list[list[int]]:
         chooser = choices.DeviceChooser() if device_path else ReferenceChooser()
-        engine = Engine(target, drafter_of(drafter, target), None, EngineConfig(max_draft=8, cache_tokens=256), chooser)
+        config = EngineConfig(max_draft=8, cache_tokens=256, draft_policy="fixed:8")
+        engine = Engine(target, drafter_of(drafter, target), None, config, chooser)
         added = [engine.add(request)[0] for request in requests]
         engine.run()
         engine.check_integrity()
