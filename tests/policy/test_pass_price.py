@@ -98,7 +98,7 @@ def test_lists_lag_behind_by_little(curve: Curve, passes: list[tuple[list[Load],
     price = told(curve, passes)
     fresh = PassPrice(price.curve)
     if passes:
-        rows = sum(load.rows for load in passes[-1][0])
+        rows = min(sum(load.rows for load in passes[-1][0]), curve.rows_n[-1])
         assert price.base_s[rows] == pytest.approx(fresh.base_s[rows], rel=0.02)
     assert price.context_s == pytest.approx(fresh.context_s, rel=0.02)
 
