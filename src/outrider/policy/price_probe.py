@@ -25,7 +25,8 @@ SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 CONTEXT_SIZES = (1, 2, 4, 8, 16, 32, 64)
 _CONTEXT = 2048
 _ROOM = 128  # rows behind the context
-_PASSES, _ENOUGH_S = 100, 1.3  # passes of one row, and seconds: after either it ends, once every size had its turn
+_PASSES = 100  # of one row: the time that is enough, once every size had its turn,
+_LEAST_S, _ENOUGH_S = 0.6, 1.4  # within these bounds
 _MOST_S = 3.0  # after which sizes are left out
 _MOST_TRIES = 4
 _ODD = 0.03  # what sticks out by more than this share of its time was perhaps disturbed
@@ -72,7 +73,7 @@ class _Probe:
             self._time(one)
         begin_s = self._clock()
         self._take_turns(self._first_turns(), begin_s + _MOST_S)
-        self._take_turns(self._more_turns(), begin_s + min(_PASSES * self._best[one], _ENOUGH_S))
+        self._take_turns(self._more_turns(), begin_s + min(max(_PASSES * self._best[one], _LEAST_S), _ENOUGH_S))
         for row in self._rows.values():
             self._cache.release(row)
         return self._shaped()
@@ -102,8 +103,9 @@ class _Probe:
                 self._tries[point] = _MOST_TRIES
 
     def _first_turns(self) -> Iterator[_Point]:
-        for least, most in ((1, 8), (9, 32), (1, 8), (64, 64)):
+        for least, most in ((1, 8), (9, 32), (1, 8)):
             yield from self._shuffled(least, most)
+        yield from self._points(64, 64)[:1]  # behind the context it would take as long as many others
 
     def _more_turns(self) -> Iterator[_Point]:
         while point := self._suspect():
@@ -149,12 +151,17 @@ class _Probe:
         return self._clock() - begin_s
 
     def _shaped(self) -> Curve:
-        sizes = [rows for rows in self._sizes if _Point(rows, 0) in self._best]
-        both = [rows for rows in self._context_sizes if rows in sizes and _Point(rows, self._context) in self._best]
-        longer_s = [self._best[_Point(rows, self._context)] - self._best[_Point(rows, 0)] for rows in both]
-        slopes = _levelled([max(0.0, seconds) / self._context for seconds in longer_s])
-        base = _ascending([max(self._best[_Point(rows, 0)], 1e-7) for rows in sizes])
-        return Curve(tuple(sizes), base, tuple(both or [1]), slopes or (0.0,))
+        sizes, base_n = self._cleaned(0)
+        longer, seconds_n = self._cleaned(self._context) if self._context else ((), ())
+        base = dict(zip(sizes, base_n, strict=True))
+        both = [(rows, seconds - base[rows]) for rows, seconds in zip(longer, seconds_n, strict=True) if rows in base]
+        slopes = _levelled([max(0.0, seconds) / self._context for _, seconds in both])
+        return Curve(sizes, base_n, tuple(rows for rows, _ in both) or (1,), slopes or (0.0,))
+
+    def _cleaned(self, context: int) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Sizes and their times behind a context."""
+        sizes = tuple(sorted(point.rows for point in self._best if point.context == context))
+        return sizes, _ascending([max(self._best[_Point(rows, context)], 1e-7) for rows in sizes])
 
 
 def _made_up(cache: KVCache[Any], context: int) -> int:
