@@ -139,7 +139,7 @@ def test_compare_ends_with_the_verdict(model: str, llm: LLM, capsys: Capture) ->
     text = llm.chat([{"role": "user", "content": "hello w"}], max_tokens=30, temperature=0.7, seed=4).text
     assert shown.count(text) == 2
     assert shown.splitlines()[-1] == "identical: yes"
-    assert "\x1b" not in shown and "--- plain · " in shown and "--- suffix · " in shown and "tokens/round" in shown
+    assert "\x1b" not in shown and "--- plain · " in shown and "--- auto · " in shown and "tokens/round" in shown
 
 
 def test_compare_has_a_prompt_of_its_own(model: str, capsys: Capture) -> None:
@@ -175,7 +175,7 @@ def test_bench_run_ends_with_one_document(model: str, tmp_path: Path, capsys: Ca
     (["generate", "MODEL", "hi", "--logit-bias", "a=b"], "expected ID=BIAS"),
     (["generate", "MODEL", "hi", "--logprobs", "1"], "add --json"),
     (["generate", "MODEL", "hi", "--max-draft", "-1"], "--max-draft: got -1"),
-    (["generate", "MODEL", "hi", "--rule", "ratio"], "drafter 'suffix' has no distribution to draw from"),
+    (["generate", "MODEL", "hi", "--rule", "ratio"], "drafter 'suffix+ngram_hash' has no distribution to draw from"),
     (["chat", "MODEL", "--message", "hi", "--rule", "typical"], "typical"),
     (["compare", "MODEL", "hi", "--rule", "ratio"], "--rule"),
     (["generate", "MODEL", "hi", "--prediction", "/nothing"], "no file at '/nothing'"),

@@ -96,7 +96,28 @@ def test_a_list_takes_every_form_and_one_member_is_itself(mine: str) -> None:
     assert spec_of(["suffix"]) == parse("suffix")
 
 
+def test_auto_is_a_flat_mixture_of_what_looks_things_up() -> None:
+    assert parse("auto").drafter is MixDrafter and parse("auto").name == "auto"
+    assert members(parse("auto")) == ["suffix", "ngram_hash"]
+    assert parse("auto").config.members[0].config.max == 64
+    assert members(parse("auto+model:target=x")) == ["suffix", "ngram_hash", "model"]
+    assert members(spec_of(["auto", PromptLookupDrafter.Config()])) == ["suffix", "ngram_hash", "prompt_lookup"]
+    assert drafter_of("auto", tiny_model().target).sources == ("suffix", "ngram_hash")
+
+
+def test_a_drafter_named_beside_auto_takes_the_place_of_its_own() -> None:
+    spec = parse("auto+suffix:max=3")
+    assert members(spec) == ["ngram_hash", "suffix"] and spec.config.members[1].config.max == 3
+    assert members(parse("auto+auto")) == ["suffix", "ngram_hash"]
+    assert members(parse("suffix+auto+ngram_hash")) == ["suffix", "ngram_hash"]
+
+
+def members(spec: DrafterSpec) -> list[str]:
+    return [member.name for member in spec.config.members]
+
+
 BAD = [
+    ("auto:max=3", "name a drafter beside it"), ("atuo", "did you mean 'auto'"),
     ("sufix", "did you mean 'suffix'"), ("", "expected NAME"), ("suffix++none", "joined by +"), ("+", "joined by +"),
     ("suffix:max", "expected key=value"), ("suffix:mx=3", "did you mean 'max'"), ("none:max=3", "its options: none"),
     ("prompt_lookup:max=three", "option max takes int"), ("prompt_lookup:max=", "option max takes int"),

@@ -12,6 +12,9 @@ import torch
 from outrider import LLM
 from outrider.cli.main import main
 from outrider.core.draft_spec import DFlashSpec
+from outrider.drafters.mix import MixDrafter
+from outrider.drafting.auto import AUTO
+from outrider.drafting.syntax import spec_of
 from outrider.engine.pair import paired
 from outrider.engine.prompt import PromptReader
 from outrider.errors import ConfigError
@@ -44,12 +47,23 @@ def test_a_drafter_loads_its_verifier_and_drafts(model: str, tmp_path: Path,
     folder = write_drafter(tmp_path / "draft", model, to="speculators")
     expected = LLM(model, drafter="none").generate("hello w", max_tokens=12).text
     with LLM(folder) as llm:
-        assert llm.engine.drafter.sources == ("dflash",)
+        assert llm.engine.drafter.sources == ("suffix", "ngram_hash", "dflash")
         assert llm.generate("hello w", max_tokens=12).text == expected
     assert main(["generate", folder, "hello w", "--max-tokens", "12"]) == 0
     shown = capsys.readouterr()
     assert shown.out == expected + "\n"
-    assert "(dflash " in shown.err
+    assert "tokens per round" in shown.err
+
+
+def test_under_a_rule_that_draws_it_drafts_alone(model: str, tmp_path: Path) -> None:
+    folder = write_drafter(tmp_path / "draft", model, to="speculators")
+    assert parts(paired(folder, AUTO, "ratio").drafter) == ["dflash"]
+    assert parts(paired(folder, AUTO).drafter) == ["suffix", "ngram_hash", "dflash"]
+
+
+def parts(drafter: object) -> list[str]:
+    spec = spec_of(drafter)
+    return [member.name for member in spec.config.members] if spec.drafter is MixDrafter else [spec.name]
 
 
 def test_another_drafter_may_be_chosen(model: str, tmp_path: Path) -> None:
@@ -61,12 +75,12 @@ def test_another_drafter_may_be_chosen(model: str, tmp_path: Path) -> None:
 def test_a_drafter_that_names_no_target_says_what_to_do(model: str, tmp_path: Path) -> None:
     folder = write_drafter(tmp_path / "draft", model, to="z-lab")
     with pytest.raises(ConfigError, match="--drafter dflash:checkpoint="):
-        paired(folder, "suffix")
+        paired(folder, AUTO)
 
 
 def test_models_and_nonsense_are_left_as_they_are(model: str, tmp_path: Path) -> None:
     for reference in (model, str(tmp_path), str(tmp_path / "none"), "no-such-model", "owner/repo"):
-        assert paired(reference, "suffix").model == reference
+        assert paired(reference, AUTO).model == reference
 
 
 @pytest.mark.parametrize(("trained", "asked", "warnings"), [

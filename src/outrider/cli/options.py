@@ -11,6 +11,7 @@ import tyro
 
 from outrider.core.rule import RuleName
 from outrider.core.sampling import Sampling
+from outrider.drafting.auto import AUTO
 from outrider.errors import ConfigError, UnknownReferenceError
 
 Words = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -47,8 +48,8 @@ class LoadOptions:
 class ModelOptions(LoadOptions):
     """Which model, on what, with which drafter."""
 
-    drafter: str = "suffix"
-    """NAME[:key=value;key=value], joined by + into a mixture; `none` decodes plainly."""
+    drafter: str = AUTO
+    """NAME[:key=value;key=value], joined by + into a mixture; auto: all that look things up; none decodes plainly."""
     max_draft: int = 64
     """Tokens drafted in a round, at most."""
     context: int = 0

@@ -20,7 +20,7 @@ from outrider.errors import ConfigError
 
 
 class SuffixDrafter(RetrievalDrafter):
-    """Copies from the text itself and from past outputs; the default."""
+    """Copies from the text itself and from past outputs; part of `auto`."""
 
     @dataclass(frozen=True, slots=True)
     class Config:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from outrider.drafting.auto import AUTO
 from outrider.drafting.interface import Drafter
 from outrider.errors import ConfigError, suggestion
 
@@ -41,7 +42,8 @@ def find(name: str) -> type[Drafter[Any]]:
     for point in _plugins():
         if point.name.replace("-", "_") == wanted:
             return _loaded(point)
-    raise ConfigError(f"unknown drafter '{name}'{suggestion(wanted, names())}; known: {', '.join(names())}")
+    known = [AUTO, *names()]
+    raise ConfigError(f"unknown drafter '{name}'{suggestion(wanted, known)}; known: {', '.join(known)}")
 
 
 def drafter_class(module: ModuleType) -> type[Drafter[Any]]:

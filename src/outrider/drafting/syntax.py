@@ -2,9 +2,9 @@
 
     suffix
     ngram_hash:max=32;pool=repo.pool
-    suffix+model:target=qwen2.5-coder-0.5b-instruct
+    auto+model:target=qwen2.5-coder-0.5b-instruct
 
-Hyphen and underscore are equal in names and keys. Values take the type of the drafter's Config field. A comma
+`auto` stands for the drafters of `drafting.auto`; one of them that is also named takes the place of its own. Hyphen and underscore are equal in names and keys. Values take the type of the drafter's Config field. A comma
 separates runs of a benchmark and is split before any of this.
 """
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from outrider.drafting import registry
+from outrider.drafting.auto import AUTO, AUTO_MEMBERS
 from outrider.drafting.interface import Drafter, NoOptions, TargetView
 from outrider.errors import ConfigError, suggestion
 
@@ -79,10 +80,10 @@ def of_config(config: object) -> DrafterSpec:
 
 
 def mixture(members: Sequence[DrafterSpec | Drafter[Any]]) -> DrafterSpec:
-    """Several drafters at once, through the drafter `mix`."""
+    """Several drafters at once, through the drafter `mix`; `auto` among them gives its members."""
     mix = registry.find("mix")
     name = "+".join(type(member).__name__ if isinstance(member, Drafter) else member.name for member in members)
-    return DrafterSpec(name, mix, mix.Config(members=tuple(members)))
+    return DrafterSpec(name, mix, mix.Config(members=_flat(members)))
 
 
 def split_runs(text: str) -> list[str]:
@@ -93,8 +94,31 @@ def split_runs(text: str) -> list[str]:
     return runs
 
 
+def _flat(members: Sequence[DrafterSpec | Drafter[Any]]) -> tuple[DrafterSpec | Drafter[Any], ...]:
+    """The members with those of `auto` in its place, without any that is named besides."""
+    named = {member.name for member in members if isinstance(member, DrafterSpec)}
+    flat: list[DrafterSpec | Drafter[Any]] = []
+    for member in members:
+        if isinstance(member, DrafterSpec) and member.name == AUTO and member.drafter is registry.find("mix"):
+            own = [one for one in member.config.members if one.name not in named]
+            named |= {one.name for one in own}
+            flat += own
+        else:
+            flat.append(member)
+    return tuple(flat)
+
+
+def _auto() -> DrafterSpec:
+    return replace(parse(AUTO_MEMBERS), name=AUTO)
+
+
 def _parse_one(text: str) -> DrafterSpec:
     name, _, options = text.partition(":")
+    if name.strip() == AUTO:
+        if options:
+            raise ConfigError(f"drafter '{text}': '{AUTO}' has no options; name a drafter beside it to set it, such as "
+                              f"{AUTO}+suffix:max=16")
+        return _auto()
     found = registry.find(name)
     pairs = [pair for pair in options.split(";") if pair.strip()]
     values: dict[str, str] = {}

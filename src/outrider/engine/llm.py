@@ -40,7 +40,7 @@ class LLM:
         except TypeError as error:
             raise ConfigError(f"LLM: {error}") from None
         if not isinstance(model, LoadedModel):
-            pair = paired(str(model), drafter)
+            pair = paired(str(model), drafter, config.rule)
             drafter = pair.drafter
             model = load_model(pair.model, dtype=dtype, device=device, context=config.context, ops=ops,
                                weights=weights, threads=threads)

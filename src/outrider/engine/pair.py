@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from outrider.core.rule import RuleName
 from outrider.drafting import registry
-from outrider.drafting.syntax import DrafterSpec
+from outrider.drafting.auto import AUTO
+from outrider.drafting.syntax import DrafterSpec, mixture, parse
 from outrider.io.drafters.pair import find_drafter
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_DRAFTER = "suffix"
+DEFAULT_DRAFTER = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,10 @@ class Pair:
     drafter: object
 
 
-def paired(model: str, drafter: object) -> Pair:
-    """The same two, unless `model` is a drafter; it then drafts, if no other was chosen.
+def paired(model: str, drafter: object, rule: RuleName = "match") -> Pair:
+    """The same two, unless `model` is a drafter; it then drafts, if no other was chosen, together with `auto`.
+
+    Under the rules that need drafts to be drawn it drafts alone: the others draw nothing.
 
     Raises: ConfigError where its target is not known.
     """
@@ -34,4 +38,5 @@ def paired(model: str, drafter: object) -> Pair:
     if drafter != DEFAULT_DRAFTER:
         return Pair(found.verifier, drafter)
     kind = registry.find(found.drafter)
-    return Pair(found.verifier, DrafterSpec(found.drafter, kind, kind.Config(checkpoint=str(found.path))))
+    own = DrafterSpec(found.drafter, kind, kind.Config(checkpoint=str(found.path)))
+    return Pair(found.verifier, mixture([parse(AUTO), own]) if rule == "match" else own)

@@ -37,8 +37,8 @@ def verifier(rule: RuleName, drafter: Drafter[Any], matching: Chooser) -> Choose
         return matching
     name = "+".join(drafter.sources) or type(drafter).__name__
     if drafter.draws == "nothing":
-        raise ConfigError(f"rule '{rule}': drafter '{name}' has no distribution to draw from: take one that has "
-                          "(model:target=NAME), or rule 'match'")
+        raise ConfigError(f"rule '{rule}': drafter '{name}' has no distribution to draw from: take a single "
+                          "one that has (model:target=NAME), or rule 'match'")
     if drafter.draws == "trees" and rule == "block":
         raise ConfigError(f"rule 'block' takes chains, but drafter '{name}' drafts trees as it is set: have it draft "
                           "chains (branch=1)")

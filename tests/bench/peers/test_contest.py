@@ -120,7 +120,7 @@ def test_the_verb_runs_all_and_names_what_is_missing(tmp_path: Path, python: str
     found = json.loads(shown[-1])
     assert list(found) == ["model", "machine", "versions", "rows", "missing"]
     assert [(row["engine"], row["mode"]) for row in found["rows"]] == [
-        ("outrider", "none"), ("outrider", "suffix"), ("llama.cpp", "plain"), ("llama.cpp", "lookup")]
+        ("outrider", "none"), ("outrider", "auto"), ("llama.cpp", "plain"), ("llama.cpp", "lookup")]
     assert all(row["prompts"] == 2 and row["tok_s"] > 0 and row["prefill_tok_s"] > 0 for row in found["rows"])
     assert [row["same"] for row in found["rows"][:2]] == [1.0, 1.0]
     assert found["versions"] == {"llama.cpp": "fake 1.0"}

@@ -9,6 +9,7 @@ from outrider.cli.bench.screen import show, tell
 from outrider.cli.flags import parse
 from outrider.cli.options import ModelOptions, check_counts
 from outrider.core.sampling import Sampling
+from outrider.drafting.auto import AUTO
 
 SUMMARY = "drafters against plain decoding, over the same prompts"
 
@@ -20,7 +21,7 @@ class BenchRun(ModelOptions):
     Times are medians over --repeat passes; every pass begins with an empty cache and an empty drafter.
     """
 
-    drafter: str = "suffix"
+    drafter: str = AUTO
     """Drafters, separated by commas; `none` comes first whether named or not."""
     prompts: str = "edit"
     """Shipped workloads (edit, code, chat, math, summary) or .jsonl files, separated by commas."""

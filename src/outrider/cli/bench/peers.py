@@ -11,6 +11,7 @@ from outrider.cli.bench.place import machine_of
 from outrider.cli.bench.screen import show, tell
 from outrider.cli.flags import parse
 from outrider.cli.options import ModelOptions, Words, check_counts
+from outrider.drafting.auto import AUTO
 from outrider.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class BenchPeers(ModelOptions):
     command names.
     """
 
-    drafter: str = "suffix"
+    drafter: str = AUTO
     """Drafters of ours, separated by commas; `none` comes first whether named or not."""
     peer: Words = ()
     """llama.cpp, llama-server, openvino or transformers, or NAME=PATH; may be repeated."""
