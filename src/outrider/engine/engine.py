@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from outrider.core.commit import Commit, CommitBatch, VerdictBatch
@@ -21,6 +21,7 @@ from outrider.core.tree import DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
+from outrider.engine.limits import limits_of
 from outrider.engine.needs import check_needs, servable
 from outrider.engine.plan import Plan, ask_for, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
@@ -31,7 +32,7 @@ from outrider.engine.text import TextStream
 from outrider.errors import CacheFullError, RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.policy.choose import policy_of
-from outrider.policy.interface import Fate, Limits, Load, Pass
+from outrider.policy.interface import Fate, Load, Pass, Policy
 from outrider.target.interface import ForwardOutput, Target
 from outrider.target.load import context_size
 from outrider.target.pack import pack
@@ -39,12 +40,13 @@ from outrider.target.pack import pack
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A launched round, and the times it took."""
+    """A launched round, and the times it took. `prefill`: it has prompts; once it is home, none can be told."""
 
     plan: Plan
     output: ForwardOutput
     verdicts: VerdictBatch
     loads: tuple[Load, ...]
+    prefill: bool
     target_s: float
     verify_s: float
 
@@ -53,7 +55,8 @@ class Engine:
     """Generates for many sequences at once. Not thread-safe: one thread adds, steps and aborts."""
 
     def __init__(self, target: Target, drafter: Drafter[Any], tokenizer: Tokenizer | None = None,
-                 config: EngineConfig | None = None, chooser: Chooser | None = None) -> None:
+                 config: EngineConfig | None = None, chooser: Chooser | None = None,
+                 policy: Policy | None = None) -> None:
         check_needs(drafter, target)
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
         self.config = config or EngineConfig()
@@ -61,7 +64,7 @@ class Engine:
         self.chooser = verifier(self.config.rule, drafter, chooser)
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
-        self.policy = policy_of(self.config.policy, drafter, target)
+        self.policy = policy_of(self.config.policy, drafter, target) if policy is None else policy
         self.slots = Slots(self.config.max_sequences, target.device)
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
@@ -75,7 +78,7 @@ class Engine:
     def add(self, request: Request) -> list[Sequence]:
         """Queue a request; one sequence for each of its `n` samples. Raises: RequestError, CacheFullError."""
         self._check(request)
-        seeded = Request(request.token_n, request.sampling.seeded(), request.prediction, request.scope)
+        seeded = replace(request, sampling=request.sampling.seeded())
         stops = request.sampling.stop
         added = [Sequence(seeded, sample, TextStream(self.tokenizer, stops)) for sample in range(request.sampling.n)]
         self._waiting.extend(added)
@@ -139,7 +142,8 @@ class Engine:
         choosing = [part.sequence for part in plan.choosing]
         verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows)
         self.slots.advance(slots, verdicts)
-        return Flight(plan, output, verdicts, loads, forward_s - begin_s, time.perf_counter() - forward_s)
+        return Flight(plan, output, verdicts, loads, plan.has_prompts, forward_s - begin_s,
+                      time.perf_counter() - forward_s)
 
     def resolve(self, flight: Flight) -> list[Sequence]:
         """Bring a round home: emitted tokens, the cache, commits for the drafter, ends."""
@@ -186,6 +190,7 @@ class Engine:
         if len(request.token_n) >= self.context:
             raise RequestError(f"the prompt has {len(request.token_n)} tokens, but the context holds {self.context} "
                                "and needs room for an answer: shorten the prompt")
+        limits_of(request.speculation, self.drafter)
         bad = next((token for token in request.sampling.logit_bias if not 0 <= token < self.target.vocab_size), None)
         if bad is not None:
             raise RequestError(f"logit_bias: token id {bad} is outside the vocabulary of {self.target.vocab_size}")
@@ -222,7 +227,8 @@ class Engine:
         pages = self.cache.pages(sequence.row) if self.drafter.payloads else None
         context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
                                   request.scope, draw_key(self.config.rule, sequence), pages)
-        sequence.track = self.policy.start(Limits(draws=context.draw is not None))
+        sequence.track = self.policy.start(
+            limits_of(request.speculation, self.drafter, context.draw is not None))
         try:
             sequence.state = self.drafter.start(context)
             if cached:
@@ -242,7 +248,7 @@ class Engine:
                  for item, part in zip(settled, flight.plan.parts, strict=True)
                  if item.commit.verdict is not None and len(part.token_P) == 1]
         self.policy.settle(fates, Pass(flight.loads, flight.target_s + flight.verify_s,
-                                       flight.plan.draft_s + host_s, flight.plan.has_prompts))
+                                       flight.plan.draft_s + host_s, flight.prefill))
 
     def _retire(self, sequence: Sequence) -> None:
         self._running.remove(sequence)
