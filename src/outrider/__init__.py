@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from outrider.core.request import Delta, Request, Result, Sample
+    from outrider.core.request import Delta, Request, Result, Sample, Speculation
     from outrider.core.sampling import Sampling
     from outrider.drafting.interface import Drafter, HostDrafter
     from outrider.engine.async_llm import AsyncLLM
@@ -33,10 +33,11 @@ _HOMES = {
     "Result": "outrider.core.request",
     "Sample": "outrider.core.request",
     "Sampling": "outrider.core.sampling",
+    "Speculation": "outrider.core.request",
 }
 
 __all__ = ["LLM", "AsyncLLM", "Delta", "Drafter", "HostDrafter", "OutriderError", "Request", "Result", "Sample",
-           "Sampling", "__version__"]
+           "Sampling", "Speculation", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from outrider.core.sampling import Sampling
 from outrider.core.stats import Stats
+from outrider.errors import RequestError, suggestion
 
 FinishReason = Literal["stop", "length", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """What may be drafted for one request. It changes when tokens come, never which.
+
+    `drafter` names those of the engine's drafters that may be asked, joined by `+`; empty: all of them. `max_draft`
+    nodes in a round at most; -1: as many as the engine allows. Raises: RequestError.
+    """
+
+    enabled: bool = True
+    drafter: str = ""
+    max_draft: int = -1
+
+    def __post_init__(self) -> None:
+        for name, value, kind, what in (("enabled", self.enabled, bool, "true or false"),
+                                        ("drafter", self.drafter, str, "a name"),
+                                        ("max_draft", self.max_draft, int, "a whole number from 0 on")):
+            if type(value) is not kind:
+                raise RequestError(f"speculation: {name}: got {value!r:.80}, expected {what}")
+        if self.max_draft < -1:
+            raise RequestError(f"speculation: max_draft: got {self.max_draft}, expected a whole number from 0 on")
+
+    @classmethod
+    def of(cls, given: Speculation | Mapping[str, object] | None) -> Speculation:
+        """From a mapping, in which None stands for the default; unknown keys are errors. Raises: RequestError."""
+        if isinstance(given, Speculation):
+            return given
+        if given is not None and not isinstance(given, Mapping):
+            raise RequestError(f"speculation: got {given!r:.80}, expected a mapping such as {{'enabled': False}}")
+        known = [item.name for item in fields(cls)]
+        for key in given or ():
+            if key not in known:
+                raise RequestError(f"speculation: unknown key {key!r}{suggestion(str(key), known)}; "
+                                   f"known: {', '.join(known)}")
+        chosen = {key: value for key, value in (given or {}).items() if value is not None}
+        return cls(**chosen)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +62,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     prediction: tuple[int, ...] = ()
     scope: str = ""
+    speculation: Speculation = field(default_factory=Speculation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`auto`: the drafters that look things up, together, set so that a policy may choose from what they say.
 
-They draft far more than pays and leave it to the policy to drop what does not: it knows the price of a row, they do not.
+They draft far more than pays. The policy, which knows the price of a row as they do not, drops what does not pay.
 """
 
 from __future__ import annotations

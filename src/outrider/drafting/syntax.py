@@ -4,8 +4,9 @@
     ngram_hash:max=32;pool=repo.pool
     auto+model:target=qwen2.5-coder-0.5b-instruct
 
-`auto` stands for the drafters of `drafting.auto`; one of them that is also named takes the place of its own. Hyphen and underscore are equal in names and keys. Values take the type of the drafter's Config field. A comma
-separates runs of a benchmark and is split before any of this.
+`auto` stands for the drafters of `drafting.auto`; one of them that is also named takes the place of its own. Hyphen and
+underscore are equal in names and keys. Values take the type of the drafter's Config field. A comma separates runs of a
+benchmark and is split before any of this.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 from outrider.core.request import Delta, Request, Result
 from outrider.core.sampling import Sampling
 from outrider.engine.llm import DEFAULT_DRAFTER, LLM
-from outrider.engine.prompt import Messages
+from outrider.engine.prompt import Control, Messages
 from outrider.engine.sequence import Sequence
 from outrider.errors import RequestError
 from outrider.target.load import LoadedModel
@@ -40,9 +40,9 @@ class AsyncLLM:
         self._thread.start()
 
     async def generate(self, prompt: str, sampling: Sampling | None = None, *, prediction: str | None = None,
-                       scope: str = "", **changes: Any) -> Result:
+                       scope: str = "", speculation: Control = None, **changes: Any) -> Result:
         """Complete one text; requests made together share batches."""
-        request = self.llm.prompts.request(prompt, Sampling.of(sampling, **changes), prediction, scope)
+        request = self.llm.prompts.request(prompt, Sampling.of(sampling, **changes), prediction, scope, speculation)
         job, deltas = self._submit(request)
         async for _ in self._listen(job, deltas):
             pass
@@ -54,10 +54,11 @@ class AsyncLLM:
         return await self.generate(self.llm.prompts.render(messages, template or {}), sampling, **changes)
 
     def stream(self, prompt: str | Messages, sampling: Sampling | None = None, *, prediction: str | None = None,
-               scope: str = "", template: Mapping[str, object] | None = None, **changes: Any) -> AsyncIterator[Delta]:
+               scope: str = "", speculation: Control = None, template: Mapping[str, object] | None = None,
+               **changes: Any) -> AsyncIterator[Delta]:
         """The answer as it comes. Leaving the loop early, or cancelling the task, aborts the request."""
         text = prompt if isinstance(prompt, str) else self.llm.prompts.render(prompt, template or {})
-        request = self.llm.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope)
+        request = self.llm.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope, speculation)
         return self._listen(*self._submit(request))
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.engine.pair import DEFAULT_DRAFTER as DEFAULT_DRAFTER
 from outrider.engine.pair import paired
-from outrider.engine.prompt import Messages, Prompt, PromptReader
+from outrider.engine.prompt import Control, Messages, Prompt, PromptReader
 from outrider.engine.sequence import Sequence
 from outrider.errors import ConfigError
 from outrider.target.load import LoadedModel, load_model
@@ -50,33 +50,37 @@ class LLM:
 
     @overload
     def generate(self, prompts: str, sampling: Sampling | None = ..., *, prediction: str | None = ...,
-                 scope: str = ..., **changes: Any) -> Result: ...
+                 scope: str = ..., speculation: Control = ..., **changes: Any) -> Result: ...
     @overload
     def generate(self, prompts: list[str] | list[list[int]], sampling: Sampling | None = ..., *,
-                 prediction: str | None = ..., scope: str = ..., **changes: Any) -> list[Result]: ...
+                 prediction: str | None = ..., scope: str = ..., speculation: Control = ...,
+                 **changes: Any) -> list[Result]: ...
 
     def generate(self, prompts: str | Seq[Prompt], sampling: Sampling | None = None, *, prediction: str | None = None,
-                 scope: str = "", **changes: Any) -> Result | list[Result]:
+                 scope: str = "", speculation: Control = None, **changes: Any) -> Result | list[Result]:
         """Complete one text, or a list of texts or token-id lists together in batches.
 
-        `prediction` is text expected in the answer, for drafters that copy. Raises: OutriderError.
+        `prediction` is text expected in the answer, for drafters that copy; `speculation` what may be drafted, as
+        a `Speculation` or a mapping such as {"enabled": False}. Raises: OutriderError.
         """
         chosen = Sampling.of(sampling, **changes)
         many: Seq[Prompt] = [prompts] if isinstance(prompts, str) else prompts
-        results = self.run([self.prompts.request(prompt, chosen, prediction, scope) for prompt in many])
+        results = self.run([self.prompts.request(prompt, chosen, prediction, scope, speculation) for prompt in many])
         return results[0] if isinstance(prompts, str) else results
 
     def chat(self, messages: Messages, sampling: Sampling | None = None, *, prediction: str | None = None,
-             scope: str = "", template: Mapping[str, object] | None = None, **changes: Any) -> Result:
+             scope: str = "", speculation: Control = None, template: Mapping[str, object] | None = None,
+             **changes: Any) -> Result:
         """The assistant's next message. `template` holds template variables such as `enable_thinking`."""
         text = self.prompts.render(messages, template or {})
-        return self.generate(text, sampling, prediction=prediction, scope=scope, **changes)
+        return self.generate(text, sampling, prediction=prediction, scope=scope, speculation=speculation, **changes)
 
     def stream(self, prompt: str | Messages, sampling: Sampling | None = None, *, prediction: str | None = None,
-               scope: str = "", template: Mapping[str, object] | None = None, **changes: Any) -> Iterator[Delta]:
+               scope: str = "", speculation: Control = None, template: Mapping[str, object] | None = None,
+               **changes: Any) -> Iterator[Delta]:
         """The answer to a text or to messages, as it comes. Leaving the loop early aborts the request."""
         text = prompt if isinstance(prompt, str) else self.prompts.render(prompt, template or {})
-        request = self.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope)
+        request = self.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope, speculation)
         return self._deltas(self.engine.add(request))
 
     def run(self, requests: Seq[Request]) -> list[Result]:

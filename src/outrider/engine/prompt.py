@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from outrider.core.request import Request
+from outrider.core.request import Request, Speculation
 from outrider.core.sampling import Sampling
 from outrider.errors import RequestError
 from outrider.io.chat_template import ChatTemplate, Message
@@ -17,6 +17,7 @@ _THINKING = "enable_thinking"  # what templates call it; they think unless told 
 
 Messages = Sequence[Message | Mapping[str, object]]
 Prompt = str | Sequence[int]
+Control = Speculation | Mapping[str, object] | None
 
 
 class PromptReader:
@@ -31,7 +32,8 @@ class PromptReader:
         self._thinking = thinking
         self._template: ChatTemplate | None = None
 
-    def request(self, prompt: Prompt, sampling: Sampling, prediction: str | None = None, scope: str = "") -> Request:
+    def request(self, prompt: Prompt, sampling: Sampling, prediction: str | None = None, scope: str = "",
+                speculation: Control = None) -> Request:
         """Text is encoded with its special tokens read as such; ids are taken as they are."""
         if isinstance(prompt, str):
             tokenizer = self._need_tokenizer()
@@ -41,7 +43,7 @@ class PromptReader:
         else:
             ids = _ids(prompt)
         expected = self._need_tokenizer().encode(prediction, special=False) if prediction else []
-        return Request(tuple(ids), sampling, tuple(expected), scope)
+        return Request(tuple(ids), sampling, tuple(expected), scope, Speculation.of(speculation))
 
     def render(self, messages: Messages, variables: Mapping[str, object]) -> str:
         """Messages through the model's chat template, ready for the assistant's turn."""
