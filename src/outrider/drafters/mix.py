@@ -96,9 +96,11 @@ class MixDrafter(Drafter[MixState]):
                 for member, pages in zip(self.members, self._pages(context.pages), strict=True)]
 
     def commit(self, states: Sequence[MixState], commits: CommitBatch) -> None:
+        is_plain = not self.taps and not self.candidates  # then all get the same
         for index, member in enumerate(self.members):
-            own = tuple(self._own_part(member, commit) for commit in commits)
-            member.commit([state[index] for state in states], CommitBatch(own, commits.device))
+            own = commits if is_plain else CommitBatch(tuple(self._own_part(member, commit) for commit in commits),
+                                                       commits.device)
+            member.commit([state[index] for state in states], own)
 
     def propose(self, states: Sequence[MixState], budgets: Sequence[Budget]) -> DraftBatch:
         drafts = [member.propose([state[index] for state in states], budgets).trees

@@ -44,7 +44,8 @@ class NgramPool:
         self.sizes = tuple(sorted(sizes, reverse=True))
         self.vocab_size, self.entries, self.fingerprint = vocab_size, entries, fingerprint
         self.index_shift = 64 - (entries.bit_length() - 1)
-        self._hold(np.zeros(entries, np.uint32 if vocab_size <= NARROW_VOCAB else np.uint64))
+        # Written now: a page that the system gives on first use costs a round more than looking things up.
+        self._hold(np.full(entries, 0, np.uint32 if vocab_size <= NARROW_VOCAB else np.uint64))
 
     def _hold(self, word_E: NDArray[np.unsignedinteger]) -> None:
         narrow = word_E.dtype == np.uint32

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from outrider.core.tree import Budget, DraftTree
+from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
 from outrider.drafting.interface import Drafter
 from outrider.policy.allowance import Allowance
 from outrider.policy.decision import Bet, Offer, Tariff, best_bet, pruned
@@ -32,6 +32,8 @@ _DOUBT = 0.4  # odds may be wrong: nodes are wanted down to this share of what t
 _LEAST, _MOST = 0.01, 0.5  # survivals that a budget asks for
 _WIDER = 12  # nodes more than pay that are verified now and then
 _BESIDE = 256  # rows of prompts beyond which another row costs the same
+_TROUBLE = 0.02  # of a plain step, that a draft costs on the host before anybody has seen one
+_OFTEN = 8  # of so many plain rounds one is looked at
 _WIDER_SHARE, _NETWORK_SHARE = 0.004, 0.006
 _DEAREST_STEP = 0.9  # survival that is enough for another level of a network's draft, whatever its price
 _BELIEF = 32.0  # tokens that the usual rate of wishes is worth
@@ -65,7 +67,8 @@ class Adaptive:
         self._price, self.odds = price, Odds()
         self._lookups = [member for member in self._panel.members if not member.has_network]
         self._networks = [member for member in self._panel.members if member.has_network]
-        self._other = Mean(0.0)
+        self._plain, self._drafted = Mean(0.0), Mean(0.0)  # seconds of a round besides the pass, by whether it drafts
+        self._num_rounds = 0
         self._network_s = 0.0
         self._wish = Mean(0.3, 2.0)  # wishes a token
         self._wider, self._trial = Allowance(_WIDER_SHARE), Allowance(_NETWORK_SHARE)
@@ -79,15 +82,17 @@ class Adaptive:
         self._listener = listener
 
     def draft(self, asks: Sequence[Ask], beside: int = 0) -> list[DraftTree]:
-        found = Proposals.none(len(asks))
-        rows = len(asks) + min(beside, _BESIDE)
-        tariff = Tariff(self._price.base_s, self._price.context_s, rows, self._other.value)
-        budget = self._budget(tariff, len(asks))
+        found = Proposals([EMPTY_TREE] * len(asks))
+        tariff = self._tariff(len(asks), beside)
+        least = self._least_survival(tariff, len(asks))
+        budgets = [Budget(ask.room.nodes, ask.room.depth, least) for ask in asks]
         for member in self._lookups:
-            self._look_up(member, asks, budget, found)
+            self._look_up(member, asks, budgets, found)
+        if all(answer.is_empty for answer in found.answers) and not self._networks and self._listener is None:
+            return found.trees
         bet, why = self._bet(asks, found, tariff), "best rate"
         if self._networks:
-            bet, why = self._with_network(asks, budget, found, tariff, bet)
+            bet, why = self._with_network(asks, budgets, found, tariff, bet)
         if self._wider.is_ready:
             bet, why = self._widened(asks, found, tariff, bet, why)
         if self._listener is not None:
@@ -96,15 +101,19 @@ class Adaptive:
                 for ask, tree, kept in zip(asks, found.trees, bet.chosen, strict=True)]
 
     def settle(self, fates: Sequence[Fate], spent: Pass) -> None:
+        was_any = False
         for fate in fates:
             track: AdaptiveTrack = fate.track
             track.emitted += len(fate.path) + 1
-            self.odds.settle(fate.tree, fate.path, track.mood)
+            if len(fate.tree):
+                was_any = True
+                self.odds.settle(fate.tree, fate.path, track.mood)
             if track.asked is not None:
                 self._settle_network(track, track.asked, fate)
-        if not spent.prefill:
+        self._num_rounds += 1
+        if not spent.prefill and (was_any or self._num_rounds % _OFTEN == 0):
             self._price.observe(spent.loads, spent.target_s)
-            self._other.add(max(0.0, spent.other_s - self._network_s))
+            (self._drafted if was_any else self._plain).add(max(0.0, spent.other_s - self._network_s))
         self._network_s, self._is_trial = 0.0, False
         self._wider.earn(spent.target_s)
         self._trial.earn(spent.target_s)
@@ -113,25 +122,29 @@ class Adaptive:
         if track.emitted >= 16 and self._networks:
             self._wish.add(track.wishes / track.emitted)
 
-    def _budget(self, tariff: Tariff, count: int) -> Budget:
-        """The least survivals that could pay: of a node its row, of a level of a network's draft its pass besides."""
+    def _tariff(self, count: int, beside: int) -> Tariff:
+        """What a round of so many sequences costs by what is drafted."""
+        plain_s = self._plain.value
+        drafted_s = max(0.0, self._drafted.value - plain_s) if self._drafted.count else _TROUBLE * self._price.base_s[1]
+        return Tariff(self._price.base_s, self._price.context_s, count + min(beside, _BESIDE), plain_s, drafted_s)
+
+    def _least_survival(self, tariff: Tariff, count: int) -> float:
+        """What a node has to survive with at least, so that its row could pay."""
         base_s, rows = tariff.base_s, tariff.rows
         rate = count / (base_s[rows] + tariff.spent_s)
         row_s = (base_s[rows + 4] - base_s[rows]) / 4
-        node = min(_MOST, max(_LEAST, _DOUBT * rate * row_s))
-        return Budget(0, 0, node, 0.0)
+        return min(_MOST, max(_LEAST, _DOUBT * rate * row_s))
 
-    def _look_up(self, member: Member, asks: Sequence[Ask], budget: Budget, found: Proposals) -> None:
-        plain_s = self._price.base_s[1]
+    def _look_up(self, member: Member, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals) -> None:
         chosen = _allowed(member, asks)
-        if may_rest := member.rests_long(plain_s):
+        if may_rest := member.rests_long(self._price.base_s[1]):
             chosen = [index for index in chosen if not _rest(member, asks[index]).skips()]
         if not chosen:
             return
-        self._panel.hear(member, asks, chosen, budget, found, plain_s)
+        answer = self._panel.look_up(member, asks, chosen, budgets, found)
         if may_rest:
-            for index in chosen:
-                _rest(member, asks[index]).settle(bool(found.offered[index][member.index]))
+            for index, tree in zip(chosen, answer.trees, strict=True):
+                _rest(member, asks[index]).settle(len(tree) > 0)
 
     def _bet(self, asks: Sequence[Ask], found: Proposals, tariff: Tariff, floor: int = 0) -> Bet:
         """What is best of the trees so far; of trees that were drawn nothing is left out."""
@@ -140,7 +153,7 @@ class Adaptive:
                   for ask, tree in zip(asks, found.trees, strict=True)]
         return best_bet(offers, replace(tariff, rows=tariff.rows + drawn) if drawn else tariff, floor)
 
-    def _with_network(self, asks: Sequence[Ask], budget: Budget, found: Proposals, tariff: Tariff,
+    def _with_network(self, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals, tariff: Tariff,
                       bet: Bet) -> tuple[Bet, str]:
         """Asks the network that is expected to pay most, if any is; now and then one that is not."""
         plan, why = self._plan(asks, found, tariff, bet), "network pays"
@@ -151,8 +164,8 @@ class Adaptive:
         member, chosen = plan.member, plan.chosen
         row_s = tariff.base_s[2] - tariff.base_s[1]
         step = max(plan.rate, bet.rate) * (member.step_s(len(chosen), tariff.base_s[1]) / len(chosen) + row_s)
-        budget = replace(budget, min_step=min(_DEAREST_STEP, step))
-        self._network_s = self._panel.hear(member, asks, chosen, budget, found, tariff.base_s[1])
+        stepping = [replace(budget, min_step=min(_DEAREST_STEP, step)) for budget in budgets]
+        self._network_s = self._panel.run(member, asks, chosen, stepping, found, tariff.base_s[1])
         for index in chosen:
             asks[index].track.asked = member
         return self._bet(asks, found, replace(tariff, spent_s=tariff.spent_s + self._network_s)), why
@@ -215,9 +228,9 @@ class Adaptive:
 
     def _tell(self, asks: Sequence[Ask], found: Proposals, tariff: Tariff, bet: Bet, why: str) -> None:
         assert self._listener is not None
-        plain_s = best_bet([Offer((), ask.context) for ask in asks], replace(tariff, spent_s=self._other.value)).seconds
-        for ask, tree, offered, kept in zip(asks, found.trees, found.offered, bet.chosen, strict=True):
-            by_member = tuple(offered.get(member.index, -1) for member in self._panel.members)
+        plain_s = best_bet([Offer((), ask.context) for ask in asks], replace(tariff, spent_s=self._plain.value)).seconds
+        for index, (ask, tree, kept) in enumerate(zip(asks, found.trees, bet.chosen, strict=True)):
+            by_member = tuple(found.offered(index, member.index) for member in self._panel.members)
             chosen = len(tree) if ask.track.limits.draws else len(kept)
             self._listener(ask.track, Reason(by_member, chosen, bet.tokens, bet.seconds, plain_s, why))
 

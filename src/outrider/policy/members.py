@@ -15,8 +15,9 @@ from outrider.drafting.interface import Drafter
 
 _RATE = 0.1  # of running means
 _BELIEF = 4.0  # rounds that what other sequences showed is worth to one that has shown little
-_NOTICED = 0.003  # share of a plain step above which asking is worth avoiding
+_NOTICED = 0.01  # share of a plain step above which asking is worth avoiding
 _LONGEST_REST = 16
+_OFTEN = 8  # of so many askings one is timed
 _FIRST_GAIN, _FIRST_NODES = 2.0, 4.0  # believed of a network that was never asked
 
 
@@ -100,13 +101,16 @@ class Member:
         """Whether asking costs so much that a member with nothing to say should rest."""
         return self._ask.value > _NOTICED * plain_s
 
-    def asked(self, seconds: float, depths: Sequence[int], debt: int, plain_s: float) -> None:
+    def looked_up(self, seconds: float) -> None:
+        """Asking it took so long for one sequence."""
+        self.num_asked += 1
+        if self.num_asked <= _OFTEN or self.num_asked % _OFTEN == 0:
+            self._ask.add(seconds)
+
+    def ran(self, seconds: float, depths: Sequence[int], debt: int, plain_s: float) -> None:
         """A proposal took so long; `depths` are those of its trees, `debt` the tokens that had to be read before."""
         count, deepest = len(depths), max(depths, default=0)
-        self._ask.add(seconds / count)
         self.num_asked += 1
-        if not self.has_network:
-            return
         if debt > 16 * count:
             rest_s = seconds - deepest * self.step_s(count, plain_s)
             self._learn_debt(max(0.0, rest_s) / debt)

@@ -113,7 +113,7 @@ class _Table:
     def __init__(self) -> None:
         size = _NUM_MOODS * _NUM_DEPTHS * _NUM_WORDS
         self.hits, self.trials = [0.0] * size, [0.0] * size
-        self._slope, self._by_depth = 1.0, [0.0] * _NUM_DEPTHS
+        self._slope, self._by_depth = 0.9, [0.0] * _NUM_DEPTHS
         self._by_mood = [0.0] * _NUM_MOODS
         self._num_trials = 0
         self.chance = [self._chance(place) for place in range(size)]

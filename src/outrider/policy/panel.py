@@ -15,14 +15,28 @@ from outrider.policy.members import Member
 
 @dataclass(slots=True)
 class Proposals:
-    """What the members said so far, by ask: the merged tree, and how many nodes each of them offered."""
+    """What the members said so far: the merged tree of every ask, and each member's own answers."""
 
     trees: list[DraftTree]
-    offered: list[dict[int, int]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
-    @classmethod
-    def none(cls, count: int) -> Proposals:
-        return cls([EMPTY_TREE] * count, [{} for _ in range(count)])
+    def offered(self, ask: int, member: int) -> int:
+        """How many nodes a member offered for an ask; -1 where it was not asked."""
+        return next((len(answer.trees[answer.chosen.index(ask)]) for answer in self.answers
+                     if answer.member.index == member and ask in answer.chosen), -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A member's trees for the asks it was chosen for."""
+
+    member: Member
+    chosen: Sequence[int]
+    trees: Sequence[DraftTree]
+
+    @property
+    def is_empty(self) -> bool:
+        return all(tree is EMPTY_TREE for tree in self.trees)
 
 
 class Panel:
@@ -38,28 +52,37 @@ class Panel:
         """Tokens that a member has to read before it can propose."""
         return member.drafter.debt(self._drafter.part(ask.state, member.index))
 
-    def hear(self, member: Member, asks: Sequence[Ask], chosen: Sequence[int], budget: Budget, found: Proposals,
-             plain_s: float) -> float:
-        """Asks a member for the chosen asks and merges its trees into `found`; returns the seconds that it took."""
+    def look_up(self, member: Member, asks: Sequence[Ask], chosen: Sequence[int], budgets: Sequence[Budget],
+                found: Proposals) -> Answer:
+        """Asks a member for the chosen asks, and merges its trees into `found`."""
         states = [self._drafter.part(asks[index].state, member.index) for index in chosen]
-        budgets = [_within(budget, asks[index].room) for index in chosen]
-        debt = sum(map(member.drafter.debt, states)) if member.has_network else 0
         begin_s = self._clock()
-        trees = member.drafter.propose(states, budgets).trees
+        trees = member.drafter.propose(states, [budgets[index] for index in chosen]).trees
+        member.looked_up((self._clock() - begin_s) / len(chosen))
+        return _merged(Answer(member, chosen, trees), asks, found)
+
+    def run(self, member: Member, asks: Sequence[Ask], chosen: Sequence[int], budgets: Sequence[Budget],
+            found: Proposals, plain_s: float) -> float:
+        """The same of a member with a network; returns the seconds that it took."""
+        states = [self._drafter.part(asks[index].state, member.index) for index in chosen]
+        debt = sum(map(member.drafter.debt, states))
+        begin_s = self._clock()
+        trees = member.drafter.propose(states, [budgets[index] for index in chosen]).trees
         seconds = self._clock() - begin_s
-        for index, tree in zip(chosen, trees, strict=True):
-            found.offered[index][member.index] = len(tree)
-            if len(tree):
-                own = _marked(tree, member.shift)
-                found.trees[index] = merge([found.trees[index], own], [0, 0], asks[index].room.nodes) \
-                    if len(found.trees[index]) else own
-        depths = [max(tree.depths(), default=0) for tree in trees] if member.has_network else [0] * len(trees)
-        member.asked(seconds, depths, debt, plain_s)
+        member.ran(seconds, [max(tree.depths(), default=0) for tree in trees], debt, plain_s)
+        _merged(Answer(member, chosen, trees), asks, found)
         return seconds
 
 
-def _within(budget: Budget, room: Budget) -> Budget:
-    return Budget(room.nodes, room.depth, budget.min_survival, budget.min_step)
+def _merged(answer: Answer, asks: Sequence[Ask], found: Proposals) -> Answer:
+    found.answers.append(answer)
+    if answer.is_empty:  # the usual case, which has to cost nothing
+        return answer
+    for index, tree in zip(answer.chosen, answer.trees, strict=True):
+        if len(tree):
+            known, own = found.trees[index], _marked(tree, answer.member.shift)
+            found.trees[index] = merge([known, own], [0, 0], asks[index].room.nodes) if len(known) else own
+    return answer
 
 
 def _marked(tree: DraftTree, shift: int) -> DraftTree:
