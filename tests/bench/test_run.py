@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load_model(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.gguf"))
 
 
-def runs(model: LoadedModel, *drafters: str, **changes: int) -> list[Run]:
+def runs(model: LoadedModel, *drafters: str, **changes: Any) -> list[Run]:
     config = BenchConfig(drafters=drafters, sampling=Sampling(max_tokens=20, seed=1, ignore_eos=True), max_draft=8)
     return bench(model, WORKLOAD, replace(config, **changes), lambda line: None)
 
@@ -59,6 +60,25 @@ def test_the_document_has_the_agreed_keys_first(model: LoadedModel) -> None:
     found = json.loads(document("tiny", MACHINE, runs(model, "suffix", limit=1)))
     assert list(found) == ["model", "machine", "runs"]
     assert [list(run)[: len(KEYS)] for run in found["runs"]] == [KEYS, KEYS]
+
+
+def test_one_drafter_runs_under_several_policies(model: LoadedModel) -> None:
+    names = ["none", "suffix", "suffix@fixed:0", "suffix:max=2@fixed:8"]
+    rows = runs(model, *names[1:], limit=1, draft_policy="fixed:8")
+    assert [run.drafter for run in rows] == names and all(run.identical for run in rows)
+    _, full, nothing, small = rows
+    assert nothing.drafted == 0 < small.drafted <= 2 * small.rounds and full.drafted >= small.drafted
+
+
+def test_pairs_of_passes_have_an_interval(model: LoadedModel) -> None:
+    plain, fast = runs(model, "suffix", limit=1, repeat=3)
+    assert plain.speedup_pairs == (1.0, 1.0, 1.0) and (plain.speedup_low, plain.speedup_high) == (1.0, 1.0)
+    assert len(fast.speedup_pairs) == 3 and fast.speedup_low is not None and fast.speedup_high is not None
+    assert 0 < fast.speedup_low < fast.speedup_high
+    assert "speedup, 95 %" in [column.header for column in table([plain, fast]).columns]
+    once = runs(model, "suffix", limit=1)
+    assert once[1].speedup_low is None and len(once[1].speedup_pairs) == 1
+    assert "speedup, 95 %" not in [column.header for column in table(once).columns]
 
 
 def test_divergences_are_reported_with_their_gap(model: LoadedModel) -> None:

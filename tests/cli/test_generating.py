@@ -189,6 +189,10 @@ def test_bench_run_ends_with_one_document(model: str, tmp_path: Path, capsys: Ca
     (["bench", "run", "MODEL", "--prompts", "edti"], "did you mean 'edit'?"),
     (["bench", "run", "MODEL", "--drafter", "none,"], "expected names separated by commas"),
     (["bench", "run", "MODEL", "--batch", "0"], "--batch: got 0"),
+    (["bench", "run", "MODEL", "--drafter", "auto@fixd:8"], "draft policy: got 'fixd:8'"),
+    (["bench", "run", "MODEL", "--draft-policy", "fixed"], "draft policy: got 'fixed'"),
+    (["chat", "MODEL", "--message", "hi", "--draft-policy", "adaptiv"], "expected adaptive or fixed:K"),
+    (["compare", "MODEL", "hi", "--draft-policy", "fixed:-1"], "expected adaptive or fixed:K"),
 ])
 def test_mistakes_are_one_line_and_exit_code_2(model: str, capsys: Capture, words: list[str], complaint: str) -> None:
     assert main([model if word == "MODEL" else word for word in words]) == 2

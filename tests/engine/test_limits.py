@@ -72,8 +72,8 @@ def test_requests_of_one_batch_keep_their_own_limits(llm: LLM) -> None:
     ({"drafter": "model"}, "this engine has: suffix, ngram_hash, recycling"),
     ({"drafter": "sufix"}, "did you mean 'suffix'"), ({"drafter": "suffix+"}, "unknown drafter ''"),
     ({"enable": True}, "did you mean 'enabled'"), ({"enabled": 1}, "expected true or false"),
-    ({"max_draft": True}, "expected a whole number"), ({"max_draft": -2}, "got -2"), ({"drafter": 3}, "expected a name"),
-    ("suffix", "expected a mapping"),
+    ({"max_draft": True}, "expected a whole number"), ({"max_draft": -2}, "got -2"),
+    ({"drafter": 3}, "expected a name"), ("suffix", "expected a mapping"),
 ])
 def test_nonsense_is_refused_in_one_line(llm: LLM, speculation: object, message: str) -> None:
     with pytest.raises(OutriderError) as caught:
@@ -101,4 +101,5 @@ def test_names_become_bits(llm: LLM) -> None:
     drafter = llm.engine.drafter
     assert member_names(drafter) == ["suffix", "ngram_hash", "recycling"]
     assert limits_of(Speculation(), drafter) == Limits()
-    assert limits_of(Speculation(drafter="recycling+suffix", max_draft=3), drafter, draws=True) == Limits(0b101, 3, True)
+    some = Speculation(drafter="recycling+suffix", max_draft=3)
+    assert limits_of(some, drafter, draws=True) == Limits(0b101, 3, True)

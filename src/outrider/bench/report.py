@@ -27,10 +27,12 @@ class Machine:
 
 
 def table(runs: Sequence[Run]) -> Table:
-    """A row for each run, workloads set apart."""
+    """A row for each run, workloads set apart; with the interval of the speedup if there were passes enough."""
+    has_intervals = any(run.speedup_low is not None for run in runs)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(("workload", "drafter", "tokens", "tok/s", "speedup", "in total", "tokens/round",
-                                   "accepted", "prefill tok/s", "first token", "identical")):
+                                   "accepted", "prefill tok/s", "first token", "identical",
+                                   *(["speedup, 95 %"] if has_intervals else []))):
         shown.add_column(name, justify="left" if number < 2 else "right", no_wrap=number > 1)
     for index, run in enumerate(runs):
         is_last = index + 1 == len(runs) or runs[index + 1].workload != run.workload
@@ -38,9 +40,14 @@ def table(runs: Sequence[Run]) -> Table:
             run.workload, run.drafter, str(run.tokens), f"{run.tok_s:.1f}", f"{run.speedup:.2f}x",
             f"{run.speedup_total:.2f}x", f"{run.tokens_per_round:.2f}",
             f"{run.accept_rate:.0%}" if run.drafted else "-", f"{run.prefill_tok_s:.0f}", f"{run.ttft_s:.2f} s",
-            "yes" if run.identical else f"no ({len(run.divergences)})", end_section=is_last,
+            "yes" if run.identical else f"no ({len(run.divergences)})",
+            *([_interval_text(run)] if has_intervals else []), end_section=is_last,
         )
     return shown
+
+
+def _interval_text(run: Run) -> str:
+    return "-" if run.speedup_low is None else f"{run.speedup_low:.3f} to {run.speedup_high:.3f}"
 
 
 def divergence_lines(runs: Sequence[Run]) -> list[str]:

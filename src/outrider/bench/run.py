@@ -1,5 +1,7 @@
 """Benchmark runs: every drafter over the same requests, the baseline `none` first, all through the same loop.
 
+One drafter may run under several policies (`bench.entrant`); each of them counts as a drafter here.
+
 In a pass every drafter has an engine and a cache of its own, all empty at its beginning; what a drafter learns from one
 prompt it may use for the next, as in service. The drafters take turns, `batch` requests each, so that a machine whose
 speed drifts slows all of them alike. Passes are repeated, and times are medians over them.
@@ -12,7 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from outrider.bench.entrant import entrant
 from outrider.bench.identity import Divergence, audit
+from outrider.bench.interval import ratio_interval
 from outrider.bench.workload import Workload
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
@@ -28,7 +32,9 @@ BASELINE = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchConfig:
-    """What is run. `batch` requests are in the engine at once; `limit` 0 takes every prompt."""
+    """What is run. `batch` requests are in the engine at once; `limit` 0 takes every prompt. `draft_policy` is for
+    drafters that name none of their own.
+    """
 
     drafters: tuple[str, ...]
     sampling: Sampling
@@ -38,6 +44,7 @@ class BenchConfig:
     max_draft: int = 64
     context: int = 0
     prefill: int = 512
+    draft_policy: str = ""
 
     @property
     def all_drafters(self) -> tuple[str, ...]:
@@ -51,7 +58,9 @@ class Run:
 
     `tok_s` is decoding speed, first to last token: emitted over the time of it, per request when alone, from the first
     request's first token to the last one's last in a batch. `speedup` is its ratio to the baseline's, `speedup_total`
-    that of whole requests (tokens over `total_s`). `ttft_s` is the median time to the first token once a request runs.
+    that of whole requests (tokens over `total_s`). `speedup_pairs` are the ratios of decoding speed pass by pass; their
+    geometric mean is known to lie from `speedup_low` to `speedup_high` with 95 % (None after a single pass).
+    `ttft_s` is the median time to the first token once a request runs.
     `draft_s`, `target_s`, `verify_s` and `host_s` are sums over all rounds, prefill included.
     """
 
@@ -78,6 +87,9 @@ class Run:
     verify_s: float
     tok_s_range: tuple[float, float]
     divergences: tuple[Divergence, ...]
+    speedup_pairs: tuple[float, ...] = ()
+    speedup_low: float | None = None
+    speedup_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +152,14 @@ def requests_of(workload: Workload, reader: PromptReader, config: BenchConfig) -
     return [reader.request(text, sampling) for text in texts]
 
 
-def new_engine(model: LoadedModel, drafter: object, requests: Sequence[Request], config: BenchConfig) -> Engine:
+def new_engine(model: LoadedModel, name: str, requests: Sequence[Request], config: BenchConfig) -> Engine:
     """A fresh engine with a fresh drafter, and a cache for `batch` of the longest request twice over."""
+    chosen = entrant(name, config.draft_policy)
     longest = max(len(request.token_n) + request.sampling.max_tokens for request in requests) + config.max_draft + 32
     sizes = EngineConfig(max_sequences=config.batch, max_draft=config.max_draft, context=config.context,
-                         prefill_tokens=config.prefill, cache_tokens=2 * config.batch * longest)
-    return Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, sizes)
+                         prefill_tokens=config.prefill, cache_tokens=2 * config.batch * longest,
+                         draft_policy=chosen.policy)
+    return Engine(model.target, drafter_of(chosen.drafter, model.target), model.tokenizer, sizes)
 
 
 def _pass(model: LoadedModel, requests: Sequence[Request], config: BenchConfig,
@@ -157,7 +171,7 @@ def _pass(model: LoadedModel, requests: Sequence[Request], config: BenchConfig,
         for begin in range(0, len(requests), config.batch):
             for drafter, engine in engines.items():
                 tell(f"requests {begin + 1} to {min(begin + config.batch, len(requests))}: {drafter}")
-                part = _timed(engine, requests[begin : begin + config.batch], config.batch)
+                part = timed(engine, requests[begin : begin + config.batch], config.batch)
                 trials[drafter] = trials[drafter].joined(part) if drafter in trials else part
         expected = trials[BASELINE].outputs
         return {drafter: replace(trial, divergences=audit(engines[drafter], requests, expected, trial.outputs))
@@ -171,7 +185,8 @@ def _shortened(request: Request) -> Request:
     return replace(request, sampling=replace(request.sampling, max_tokens=2))
 
 
-def _timed(engine: Engine, requests: Sequence[Request], batch: int) -> Trial:
+def timed(engine: Engine, requests: Sequence[Request], batch: int) -> Trial:
+    """One go at these requests, all added at once."""
     sequences = [engine.add(request)[0] for request in requests]
     begin_s = time.perf_counter()
     engine.run()
@@ -195,6 +210,8 @@ def _run(drafter: str, workload: str, trials: Sequence[Trial], base: Sequence[Tr
         return median(read) / below if below else 0.0
 
     stats = trials[0].stats
+    pairs = tuple(trial.tok_s / plain.tok_s for trial, plain in zip(trials, base, strict=True) if plain.tok_s)
+    interval = ratio_interval(pairs)
     speeds = [trial.tok_s for trial in trials]
     divergences = tuple(dict.fromkeys(divergence for trial in trials for divergence in trial.divergences))
     return Run(
@@ -221,4 +238,7 @@ def _run(drafter: str, workload: str, trials: Sequence[Trial], base: Sequence[Tr
         verify_s=median(lambda trial: trial.stats.verify_s),
         tok_s_range=(min(speeds), max(speeds)),
         divergences=divergences,
+        speedup_pairs=pairs,
+        speedup_low=interval.low if interval else None,
+        speedup_high=interval.high if interval else None,
     )

@@ -118,7 +118,8 @@ def _engine(model: LoadedModel, drafter: str, request: Request, options: Compare
     from outrider.engine.engine import Engine
 
     size = len(request.token_n) + request.sampling.max_tokens + options.max_draft + 32
-    config = EngineConfig(max_sequences=1, max_draft=options.max_draft, context=options.context, cache_tokens=size)
+    config = EngineConfig(max_sequences=1, max_draft=options.max_draft, context=options.context, cache_tokens=size,
+                          draft_policy=options.draft_policy)
     return Engine(model.target, drafter_of(drafter, model.target), model.tokenizer, config)
 
 

@@ -52,12 +52,18 @@ class ModelOptions(LoadOptions):
     """NAME[:key=value;key=value], joined by + into a mixture; auto: all that look things up; none decodes plainly."""
     max_draft: int = 64
     """Tokens drafted in a round, at most."""
+    draft_policy: str = ""
+    """adaptive: as much as pays. fixed:K: up to K tokens in every round. Unless given, adaptive under --rule match."""
     context: int = 0
     """Tokens of prompt and answer together; 0: what the model was made for, at most 32768."""
 
     def check(self) -> None:
         """Raises: ConfigError for numbers that make no sense."""
         check_counts(self, "threads", "max_draft", "context")
+        if self.draft_policy:
+            from outrider.policy.choose import fixed_nodes
+
+            fixed_nodes(self.draft_policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,8 @@ def open_llm(options: AnswerOptions) -> LLM:
     """One sequence at a time, or as many as a request has samples."""
     pair = paired(options.model, options.drafter, options.rule)
     model = open_model(replace(options, model=pair.model), options.context)
-    return LLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context, rule=options.rule)
+    return LLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context, rule=options.rule,
+               draft_policy=options.draft_policy)
 
 
 def stream(llm: LLM, sequences: Seq[Sequence], show: Callable[[Delta], None]) -> None:

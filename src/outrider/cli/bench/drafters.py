@@ -22,7 +22,9 @@ class BenchRun(ModelOptions):
     """
 
     drafter: str = AUTO
-    """Drafters, separated by commas; `none` comes first whether named or not."""
+    """Drafters, separated by commas; `none` comes first whether named or not. DRAFTER@POLICY, such as auto@fixed:8,
+    runs one under a policy of its own.
+    """
     prompts: str = "edit"
     """Shipped workloads (edit, code, chat, math, summary) or .jsonl files, separated by commas."""
     max_tokens: int = 256
@@ -36,7 +38,7 @@ class BenchRun(ModelOptions):
     limit: int = 0
     """Prompts of each workload, the first ones; 0 takes all."""
     repeat: int = 1
-    """Passes, of which medians are printed."""
+    """Passes, of which medians are printed, and from two on the 95 % interval of the speedup, paired pass by pass."""
     json: bool = False
     """End with one JSON document on the last line."""
 
@@ -46,22 +48,25 @@ def run(argv: list[str]) -> int:
 
 
 def _run(options: BenchRun) -> int:
+    options.check()
     check_counts(options, "batch", "repeat", least=1)
     check_counts(options, "limit")
     sampling = Sampling(temperature=options.temperature, seed=options.seed, max_tokens=options.max_tokens)
+    from outrider.bench.entrant import entrant
     from outrider.bench.report import divergence_lines, document, table
     from outrider.bench.run import BenchConfig, bench
     from outrider.bench.workload import load
     from outrider.cli.session import open_model
-    from outrider.drafting.syntax import spec_of, split_runs
+    from outrider.drafting.syntax import split_runs
 
     drafters = split_runs(options.drafter)
     for drafter in drafters:
-        spec_of(drafter)  # a misspelt one must not cost the others' time
+        entrant(drafter)  # a misspelt one must not cost the others' time
     workloads = [load(name.strip()) for name in options.prompts.split(",")]
     model = open_model(options, options.context)
     config = BenchConfig(drafters=tuple(drafters), sampling=sampling, batch=options.batch, limit=options.limit,
-                         repeat=options.repeat, max_draft=options.max_draft, context=options.context)
+                         repeat=options.repeat, max_draft=options.max_draft, context=options.context,
+                         draft_policy=options.draft_policy)
     runs = [row for workload in workloads for row in bench(model, workload, config, tell)]
     tell("")
     show(table(runs))

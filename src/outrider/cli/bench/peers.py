@@ -33,7 +33,7 @@ class BenchPeers(ModelOptions):
     """
 
     drafter: str = AUTO
-    """Drafters of ours, separated by commas; `none` comes first whether named or not."""
+    """Drafters of ours, separated by commas, each with @POLICY if it has one of its own; `none` comes first."""
     peer: Words = ()
     """llama.cpp, llama-server, openvino or transformers, or NAME=PATH; may be repeated."""
     peer_model: Words = ()
@@ -72,6 +72,7 @@ def run(argv: list[str]) -> int:
 
 
 def _run(options: BenchPeers, entrants: Entrants) -> int:
+    from outrider.bench.entrant import entrant
     from outrider.bench.peers.contest import OurContestant, hold, warm_up
     from outrider.bench.peers.lineup import Lineup
     from outrider.bench.peers.report import document, missing_line, table
@@ -79,17 +80,18 @@ def _run(options: BenchPeers, entrants: Entrants) -> int:
     from outrider.bench.workload import load
     from outrider.cli.session import open_model
     from outrider.core.sampling import Sampling
-    from outrider.drafting.syntax import spec_of, split_runs
+    from outrider.drafting.syntax import split_runs
     from outrider.engine.prompt import PromptReader
     from outrider.io.reference import resolve
 
     drafters = split_runs(options.drafter)
     for drafter in drafters:
-        spec_of(drafter)  # a misspelt one must not cost the others' time
+        entrant(drafter)  # a misspelt one must not cost the others' time
     workloads = [load(name.strip()) for name in options.prompts.split(",")]
     model = open_model(options, options.context)
     config = BenchConfig(drafters=tuple(drafters), sampling=Sampling(seed=0, max_tokens=options.max_tokens),
-                         limit=options.limit, max_draft=options.max_draft, context=options.context)
+                         limit=options.limit, max_draft=options.max_draft, context=options.context,
+                         draft_policy=options.draft_policy)
     reader = PromptReader(model.tokenizer)
     requests = {workload.name: requests_of(workload, reader, config) for workload in workloads}
     tell("starting peers")
