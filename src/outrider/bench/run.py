@@ -215,8 +215,7 @@ def _run(drafter: str, workload: str, trials: Sequence[Trial], base: Sequence[Tr
     speeds = [trial.tok_s for trial in trials]
     divergences = tuple(dict.fromkeys(divergence for trial in trials for divergence in trial.divergences))
     return Run(
-        drafter=drafter,
-        workload=workload,
+        drafter=drafter, workload=workload,
         prompts=len(trials[0].outputs),
         tokens=trials[0].num_tokens,
         tok_s=median(lambda trial: trial.tok_s),

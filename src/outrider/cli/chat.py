@@ -42,23 +42,25 @@ class Conversation:
     system: str
     variables: dict[str, object]
     messages: list[dict[str, str]]
+    explain: bool = False
 
     def clear(self) -> None:
         self.messages = [{"role": "system", "content": self.system}] if self.system else []
 
     def answer(self, text: str) -> None:
         """Prints the answer as it comes and remembers both sides; an answer cut short is kept as far as it came."""
-        from outrider.cli.session import report, stream, write
+        from outrider.cli.session import explained, report, stream, write
 
         asked: list[dict[str, str]] = [*self.messages, {"role": "user", "content": text}]
         prompt = self.llm.prompts.render(asked, self.variables)
         sequences = self.llm.engine.add(self.llm.prompts.request(prompt, self.sampling))
-        try:
-            stream(self.llm, sequences, lambda delta: write(delta.text))
-        finally:
-            write("\n")
-            report(self.llm, sequences)
-            self.messages = [*asked, {"role": "assistant", "content": sequences[0].text.text}]
+        with explained(self.llm, self.explain) as journal:
+            try:
+                stream(self.llm, sequences, lambda delta: write(delta.text))
+            finally:
+                write("\n")
+                report(self.llm, sequences, journal)
+                self.messages = [*asked, {"role": "assistant", "content": sequences[0].text.text}]
 
 
 def run(argv: list[str]) -> int:
@@ -69,7 +71,7 @@ def run(argv: list[str]) -> int:
     from outrider.cli.session import open_llm
 
     with open_llm(options) as llm:
-        conversation = Conversation(llm, sampling, options.system, variables, [])
+        conversation = Conversation(llm, sampling, options.system, variables, [], options.explain)
         conversation.clear()
         if options.message is not None:
             conversation.answer(options.message)

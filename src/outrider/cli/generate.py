@@ -15,6 +15,7 @@ from outrider.errors import ConfigError
 
 if TYPE_CHECKING:
     from outrider.core.request import Request
+    from outrider.engine.journal import Journal
     from outrider.engine.llm import LLM
 
 SUMMARY = "continue a text"
@@ -42,21 +43,23 @@ def run(argv: list[str]) -> int:
     options = parse(Generate, argv, "outrider generate")
     if options.logprobs is not None and not options.json:
         raise ConfigError("--logprobs are shown only in the JSON document: add --json")
+    if options.explain and options.n > 1:
+        raise ConfigError(f"--explain tells of one answer: got --n {options.n}")
     sampling = options.sampling().seeded()
     prompt = read_prompt(options.prompt, options.prompt_file)
     prediction = read_text(options.prediction, "--prediction") if options.prediction else None
-    from outrider.cli.session import open_llm
+    from outrider.cli.session import explained, open_llm
 
-    with open_llm(options) as llm:
+    with open_llm(options) as llm, explained(llm, options.explain) as journal:
         request = llm.prompts.request(prompt, sampling, prediction)
         if options.json:
-            print(_document(llm, request))
+            print(_document(llm, request, journal))
         else:
-            _print(llm, request)
+            _print(llm, request, journal)
     return 0
 
 
-def _print(llm: LLM, request: Request) -> None:
+def _print(llm: LLM, request: Request, journal: Journal | None) -> None:
     """A single answer streams; several come one after the other when all are done."""
     from outrider.cli.session import report, stream, write
 
@@ -68,13 +71,16 @@ def _print(llm: LLM, request: Request) -> None:
         if not is_single:
             write("\n".join(f"--- sample {number}\n{item.text.text}" for number, item in enumerate(sequences, start=1)))
         write("\n")
-        report(llm, sequences)
+        report(llm, sequences, journal)
 
 
-def _document(llm: LLM, request: Request) -> str:
+def _document(llm: LLM, request: Request, journal: Journal | None) -> str:
+    from outrider.cli.explain_view import rows
+
     result = llm.run([request])[0]
     samples = [{"text": sample.text, "ids": sample.ids, "finish_reason": sample.finish_reason,
                 "logprobs": [asdict(entry) for entry in sample.logprobs], "stats": asdict(sample.stats)}
                for sample in result.samples]
     return json.dumps({"model": llm.model.name, "drafter": list(llm.engine.drafter.sources),
-                       "seed": request.sampling.seed, "samples": samples})
+                       "seed": request.sampling.seed, "samples": samples,
+                       **({} if journal is None else {"rounds": rows(journal)})})

@@ -110,6 +110,8 @@ class AnswerOptions(SamplingOptions):
 
     rule: RuleName = "match"
     """match: the tokens of plain decoding. ratio, block: their law only, for drafters that draw, such as model."""
+    explain: bool = False
+    """Tell on standard error of every round what was drafted, by whom, why that much, what was accepted, its cost."""
 
 
 def check_counts(options: object, *names: str, least: int = 0) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
 
+from outrider.cli.explain_view import show
 from outrider.cli.options import AnswerOptions, LoadOptions
 from outrider.core.request import Delta
 from outrider.core.stats import Stats
+from outrider.engine.journal import Journal, journal_of
 from outrider.engine.llm import LLM
 from outrider.engine.pair import paired
 from outrider.engine.sequence import Sequence
@@ -65,8 +68,16 @@ def say(line: str) -> None:
     print(f"\x1b[2m{line}\x1b[0m" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
-def report(llm: LLM, sequences: Seq[Sequence]) -> None:
-    """The line of statistics that ends an answer."""
+def explained(llm: LLM, is_wanted: bool) -> AbstractContextManager[Journal | None]:
+    """A journal of the rounds, if one is wanted."""
+    return journal_of(llm.engine) if is_wanted else nullcontext()
+
+
+def report(llm: LLM, sequences: Seq[Sequence], journal: Journal | None = None) -> None:
+    """The line of statistics that ends an answer, behind the journal's rounds if there is one."""
+    if journal is not None:
+        sys.stdout.flush()
+        show(journal)
     stats = Stats()
     for sequence in sequences:
         stats.add(sequence.stats)

@@ -29,6 +29,7 @@ from outrider.engine.rules import draw_key, verifier
 from outrider.engine.sequence import Sequence
 from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
+from outrider.engine.watch import Observer, Times, tell
 from outrider.errors import CacheFullError, RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.policy.choose import policy_of
@@ -69,6 +70,7 @@ class Engine:
         self.stats = Stats()
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
+        self._observer: Observer | None = None
         self._ends = Ends(target.spec.eos_ids, self.context)
 
     @property
@@ -153,11 +155,19 @@ class Engine:
         settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK)
         self._commit([item.sequence for item in settled], [item.commit for item in settled])
         self._inform(flight, settled, time.perf_counter() - begin_s)
+        if self._observer is not None:
+            host_s = time.perf_counter() - begin_s
+            tell(self._observer, flight.plan, settled,
+                 Times(flight.plan.draft_s, flight.target_s, flight.verify_s, host_s))
         for item in settled:
             if item.sequence.finish_reason is not None:
                 self._retire(item.sequence)
         self._count(flight, settled, time.perf_counter() - begin_s)
         return [item.sequence for item in settled if item.emitted]
+
+    def watch(self, observer: Observer | None) -> None:
+        """Tell an observer of every round, or nobody."""
+        self._observer = observer
 
     def close(self) -> None:
         """Abort what is left and let the drafter go."""
