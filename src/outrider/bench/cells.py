@@ -1,0 +1,162 @@
+"""Is speculation ever slower? Cells of a table: a model, a workload and a batch, every setting paired with `none`.
+
+A cell has parts, `batch` requests each. In a part all settings run the same requests one after the other, in an order
+drawn anew, with engines that live as long as the cell: what a drafter has learnt it keeps, as in service. A part gives
+one ratio of decoding speeds for each setting. The figure of a cell is their geometric mean, with its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log, sqrt
+from statistics import mean, stdev
+
+from outrider.bench.run import Trial, timed
+from outrider.bench.workload import Message, Prompt, load
+from outrider.core.request import Request
+from outrider.core.sampling import Sampling
+from outrider.drafting.syntax import drafter_of
+from outrider.engine.config import EngineConfig
+from outrider.engine.engine import Engine
+from outrider.engine.prompt import PromptReader
+from outrider.target.load import LoadedModel
+
+WORKLOADS = ("edit", "code", "chat", "math", "summary", "random", "long")
+_WORDS = (
+    "amber", "basin", "cobalt", "drift", "ember", "fathom", "gravel", "harbour", "iris", "jetty", "kelp", "lantern",
+    "marble", "needle", "orchid", "pebble", "quarry", "ripple", "saddle", "timber", "umber", "velvet", "walnut",
+    "yonder", "zephyr", "anchor", "bridle", "copper", "dagger", "engine")
+# Half the width of the 95 % interval of a mean in standard errors, by degrees of freedom (Student's t).
+_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11,
+            2.10, 2.09, 2.09)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A drafter under a policy."""
+
+    drafter: str
+    policy: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.drafter}@{self.policy}" if self.policy else self.drafter
+
+
+@dataclass(frozen=True, slots=True)
+class CellConfig:
+    """How much is run: `parts` of `batch` requests, `max_tokens` each; `context` tokens of text before a long one."""
+
+    batch: int
+    parts: int
+    max_tokens: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A geometric mean of paired ratios with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    pairs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, pairs: Sequence[float]) -> Ratio:
+        logs = [log(pair) for pair in pairs]
+        middle = mean(logs)
+        freedom = len(logs) - 1
+        half = _STUDENT[min(freedom, len(_STUDENT)) - 1] * stdev(logs) / sqrt(len(logs)) if freedom else float("inf")
+        return cls(exp(middle), exp(middle - half), exp(middle + half) if freedom else float("inf"), tuple(pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A setting in a cell. `ratio` is its decoding speed over that of `none`."""
+
+    model: str
+    workload: str
+    batch: int
+    setting: str
+    tokens: int
+    tok_s: float
+    tokens_per_round: float
+    ratio: Ratio
+    identical: bool
+
+
+def run_cell(model: LoadedModel, workload: str, settings: Sequence[Setting], config: CellConfig,
+             tell: Callable[[str], None]) -> list[Cell]:
+    """All settings of a cell, `none` first."""
+    requests = _requests(model, workload, config)
+    order = [Setting("none", ""), *settings]
+    engines = {setting.name: _engine(model, setting, requests, config) for setting in order}
+    trials: dict[str, list[Trial]] = {name: [] for name in engines}
+    draw = random.Random(workload)
+    try:
+        for part in range(config.parts):
+            chosen = requests[part * config.batch : (part + 1) * config.batch]
+            for name in draw.sample(list(engines), len(engines)):
+                trials[name].append(timed(engines[name], chosen, config.batch))
+            tell(f"{workload}, batch {config.batch}, part {part + 1} of {config.parts}")
+    finally:
+        for engine in engines.values():
+            engine.close()
+    return [_cell(model.name, workload, config.batch, name, done, trials["none"]) for name, done in trials.items()]
+
+
+def _engine(model: LoadedModel, setting: Setting, requests: Sequence[Request], config: CellConfig) -> Engine:
+    longest = max(len(request.token_n) for request in requests) + config.max_tokens + 96
+    sizes = EngineConfig(max_sequences=config.batch, cache_tokens=(config.batch + 1) * longest,
+                         draft_policy=setting.policy)
+    return Engine(model.target, drafter_of(setting.drafter, model.target), model.tokenizer, sizes)
+
+
+def _requests(model: LoadedModel, workload: str, config: CellConfig) -> list[Request]:
+    """As many as the cell needs; a workload with fewer prompts starts over, with other seeds and a word in front."""
+    reader = PromptReader(model.tokenizer)
+    prompts = _prompts(workload, config)
+    sampling = Sampling(max_tokens=config.max_tokens, ignore_eos=True, seed=1,
+                        temperature=1.0 if workload == "random" else 0.0)
+    requests = []
+    for index in range(config.parts * config.batch):
+        turn, place = divmod(index, len(prompts))
+        prompt = prompts[place]
+        text = reader.render([{"role": one.role, "content": one.content if not turn else f"({turn}) {one.content}"}
+                              for one in prompt.messages], {}) if prompt.text is None else prompt.text
+        requests.append(reader.request(text, replace(sampling, seed=index)))
+    return requests
+
+
+def _prompts(workload: str, config: CellConfig) -> Sequence[Prompt]:
+    if workload == "random":
+        draw = random.Random(0)
+        return [Prompt(" ".join(draw.choices(_WORDS, k=60))) for _ in range(config.parts * config.batch)]
+    if workload == "long":
+        return _long(config.context)
+    return load(workload).prompts
+
+
+def _long(context: int) -> list[Prompt]:
+    """Questions behind one long text, made of the summaries' texts; about four characters make a token."""
+    texts = [prompt.messages[-1].content.partition("\n\n")[2] for prompt in load("summary").prompts]
+    body, number = "", 0
+    while len(body) < 4.2 * context:
+        body += f"Part {number + 1}.\n\n{texts[number % len(texts)]}\n\n"
+        number += 1
+    asked = [f"Write a short story of your own about something that part {part} mentions." for part in range(1, 5)]
+    asked += [f"Quote two paragraphs of part {part} word for word." for part in range(1, 5)]
+    return [Prompt(None, (Message("user", f"{body}{question}"),)) for question in asked]
+
+
+def _cell(model: str, workload: str, batch: int, name: str, done: Sequence[Trial], base: Sequence[Trial]) -> Cell:
+    whole = done[0]
+    for trial in done[1:]:
+        whole = whole.joined(trial)
+    pairs = [one.tok_s / plain.tok_s for one, plain in zip(done, base, strict=True)]
+    identical = all(one.outputs == plain.outputs for one, plain in zip(done, base, strict=True))
+    return Cell(model, workload, batch, name, whole.num_tokens, whole.tok_s, whole.stats.tokens_per_round,
+                Ratio.of(pairs), identical)
