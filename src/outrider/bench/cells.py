@@ -3,17 +3,20 @@
 A cell has parts, `batch` requests each. In a part all settings run the same requests one after the other, in an order
 drawn anew, with engines that live as long as the cell: what a drafter has learnt it keeps, as in service. A part gives
 one ratio of decoding speeds for each setting. The figure of a cell is their geometric mean, with its 95 % interval.
+
+The speed of a part is that of a full batch: tokens a second from the moment when all its requests have their first
+token to that when one of them ends. Prompts are no part of it, nor what happens when a batch runs empty.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from statistics import mean, stdev
 
-from outrider.bench.run import Trial, timed
 from outrider.bench.workload import Message, Prompt, load
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
@@ -21,6 +24,7 @@ from outrider.drafting.syntax import drafter_of
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.engine.prompt import PromptReader
+from outrider.engine.sequence import Sequence as Running
 from outrider.target.load import LoadedModel
 
 WORKLOADS = ("edit", "code", "chat", "math", "summary", "random", "long")
@@ -74,6 +78,21 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One setting's go at the requests of a part: `tokens` in `seconds` while the batch was full."""
+
+    outputs: list[list[int]]
+    tokens: int
+    seconds: float
+    rounds: int
+
+    @property
+    def tok_s(self) -> float:
+        """Of all sequences together."""
+        return self.tokens / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """A setting in a cell. `ratio` is its decoding speed over that of `none`."""
 
@@ -94,18 +113,36 @@ def run_cell(model: LoadedModel, workload: str, settings: Sequence[Setting], con
     requests = _requests(model, workload, config)
     order = [Setting("none", ""), *settings]
     engines = {setting.name: _engine(model, setting, requests, config) for setting in order}
-    trials: dict[str, list[Trial]] = {name: [] for name in engines}
+    done: dict[str, list[Part]] = {name: [] for name in engines}
     draw = random.Random(workload)
     try:
         for part in range(config.parts):
             chosen = requests[part * config.batch : (part + 1) * config.batch]
             for name in draw.sample(list(engines), len(engines)):
-                trials[name].append(timed(engines[name], chosen, config.batch))
+                done[name].append(run_part(engines[name], chosen))
             tell(f"{workload}, batch {config.batch}, part {part + 1} of {config.parts}")
     finally:
         for engine in engines.values():
             engine.close()
-    return [_cell(model.name, workload, config.batch, name, done, trials["none"]) for name, done in trials.items()]
+    return [_cell(model.name, workload, config.batch, name, parts, done["none"]) for name, parts in done.items()]
+
+
+def run_part(engine: Engine, requests: Sequence[Request]) -> Part:
+    """All requests at once, to their ends."""
+    sequences = [engine.add(request)[0] for request in requests]
+    while not all(sequence.num_output for sequence in sequences):
+        engine.step()
+    before, begin_s, rounds = _emitted(sequences), time.perf_counter(), 0
+    while all(sequence.finish_reason is None for sequence in sequences):
+        engine.step()
+        rounds += len(sequences)
+    tokens, seconds = _emitted(sequences) - before, time.perf_counter() - begin_s
+    engine.run()
+    return Part([sequence.output for sequence in sequences], tokens, seconds, rounds)
+
+
+def _emitted(sequences: Sequence[Running]) -> int:
+    return sum(sequence.num_output for sequence in sequences)
 
 
 def _engine(model: LoadedModel, setting: Setting, requests: Sequence[Request], config: CellConfig) -> Engine:
@@ -152,11 +189,9 @@ def _long(context: int) -> list[Prompt]:
     return [Prompt(None, (Message("user", f"{body}{question}"),)) for question in asked]
 
 
-def _cell(model: str, workload: str, batch: int, name: str, done: Sequence[Trial], base: Sequence[Trial]) -> Cell:
-    whole = done[0]
-    for trial in done[1:]:
-        whole = whole.joined(trial)
-    pairs = [one.tok_s / plain.tok_s for one, plain in zip(done, base, strict=True)]
-    identical = all(one.outputs == plain.outputs for one, plain in zip(done, base, strict=True))
-    return Cell(model, workload, batch, name, whole.num_tokens, whole.tok_s, whole.stats.tokens_per_round,
+def _cell(model: str, workload: str, batch: int, name: str, parts: Sequence[Part], base: Sequence[Part]) -> Cell:
+    pairs = [one.tok_s / plain.tok_s for one, plain in zip(parts, base, strict=True)]
+    tokens, seconds = sum(part.tokens for part in parts), sum(part.seconds for part in parts)
+    identical = all(one.outputs == plain.outputs for one, plain in zip(parts, base, strict=True))
+    return Cell(model, workload, batch, name, tokens, tokens / seconds, tokens / sum(part.rounds for part in parts),
                 Ratio.of(pairs), identical)

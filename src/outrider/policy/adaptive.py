@@ -33,6 +33,8 @@ _LEAST, _MOST = 0.01, 0.5  # survivals that a budget asks for
 _WIDER = 12  # nodes more than pay that are verified now and then
 _BESIDE = 256  # rows of prompts beyond which another row costs the same
 _TROUBLE = 0.02  # of a plain step, that a draft costs on the host before anybody has seen one
+_NODE = 0.2  # of a draft's trouble, for each of its nodes
+_SURE = 0.3  # a first node that survives with as much ends the search for others
 _OFTEN = 8  # of so many plain rounds one is looked at
 _WIDER_SHARE, _NETWORK_SHARE = 0.004, 0.006
 _DEAREST_STEP = 0.9  # survival that is enough for another level of a network's draft, whatever its price
@@ -67,7 +69,7 @@ class Adaptive:
         self._price, self.odds = price, Odds()
         self._lookups = [member for member in self._panel.members if not member.has_network]
         self._networks = [member for member in self._panel.members if member.has_network]
-        self._plain, self._drafted = Mean(0.0), Mean(0.0)  # seconds of a round besides the pass, by whether it drafts
+        self._plain, self._trouble = Mean(0.0), Mean(0.0)  # seconds on the host: of a plain round, of a draft
         self._num_rounds = 0
         self._network_s = 0.0
         self._wish = Mean(0.3, 2.0)  # wishes a token
@@ -101,22 +103,29 @@ class Adaptive:
                 for ask, tree, kept in zip(asks, found.trees, bet.chosen, strict=True)]
 
     def settle(self, fates: Sequence[Fate], spent: Pass) -> None:
-        was_any = False
+        trouble = 0.0
         for fate in fates:
             track: AdaptiveTrack = fate.track
             track.emitted += len(fate.path) + 1
             if len(fate.tree):
-                was_any = True
+                trouble += 1.0 + _NODE * len(fate.tree)
                 self.odds.settle(fate.tree, fate.path, track.mood)
             if track.asked is not None:
                 self._settle_network(track, track.asked, fate)
         self._num_rounds += 1
-        if not spent.prefill and (was_any or self._num_rounds % _OFTEN == 0):
+        if not spent.prefill and (trouble or self._num_rounds % _OFTEN == 0):
             self._price.observe(spent.loads, spent.target_s)
-            (self._drafted if was_any else self._plain).add(max(0.0, spent.other_s - self._network_s))
+            self._note_host(max(0.0, spent.other_s - self._network_s), trouble)
         self._network_s, self._is_trial = 0.0, False
         self._wider.earn(spent.target_s)
         self._trial.earn(spent.target_s)
+
+    def _note_host(self, seconds: float, trouble: float) -> None:
+        """What a round took besides passes: as much as a plain one, and its drafts' trouble."""
+        if not trouble:
+            self._plain.add(seconds)
+        elif self._plain.count:
+            self._trouble.add(max(0.0, seconds - self._plain.value) / trouble)
 
     def finish(self, track: AdaptiveTrack) -> None:
         if track.emitted >= 16 and self._networks:
@@ -124,9 +133,9 @@ class Adaptive:
 
     def _tariff(self, count: int, beside: int) -> Tariff:
         """What a round of so many sequences costs by what is drafted."""
-        plain_s = self._plain.value
-        drafted_s = max(0.0, self._drafted.value - plain_s) if self._drafted.count else _TROUBLE * self._price.base_s[1]
-        return Tariff(self._price.base_s, self._price.context_s, count + min(beside, _BESIDE), plain_s, drafted_s)
+        trouble_s = self._trouble.value if self._trouble.count else _TROUBLE * self._price.base_s[1]
+        return Tariff(self._price.base_s, self._price.context_s, count + min(beside, _BESIDE), self._plain.value,
+                      trouble_s, _NODE * trouble_s)
 
     def _least_survival(self, tariff: Tariff, count: int) -> float:
         """What a node has to survive with at least, so that its row could pay."""
@@ -136,7 +145,7 @@ class Adaptive:
         return min(_MOST, max(_LEAST, _DOUBT * rate * row_s))
 
     def _look_up(self, member: Member, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals) -> None:
-        chosen = _allowed(member, asks)
+        chosen = [index for index in _allowed(member, asks) if not _is_sure(found.trees[index])]
         if may_rest := member.rests_long(self._price.base_s[1]):
             chosen = [index for index in chosen if not _rest(member, asks[index]).skips()]
         if not chosen:
@@ -239,6 +248,11 @@ def _allowed(member: Member, asks: Sequence[Ask]) -> list[int]:
     """The asks for which a member may propose something."""
     bit = 1 << member.index
     return [index for index, ask in enumerate(asks) if ask.room and ask.track.limits.members & bit]
+
+
+def _is_sure(tree: DraftTree) -> bool:
+    """Whether a tree says enough: there is no need to ask for second opinions."""
+    return len(tree) > 0 and tree.score(0) >= _SURE
 
 
 def _rest(member: Member, ask: Ask) -> Rest:

@@ -27,15 +27,16 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Tariff:
     """The price of a round. `base_s` by total rows and `context_s` by rows of a sequence and cached token, as a
-    `PassPrice` has them; `rows` are those that run anyway, `spent_s` what the round costs besides, `drafted_s` what it
-    costs more on the host if anything is drafted at all.
+    `PassPrice` has them; `rows` are those that run anyway, `spent_s` what the round costs besides. On the host every
+    drafted node costs `node_s`, and a draft as such `draft_s`.
     """
 
     base_s: Sequence[float]
     context_s: Sequence[float]
     rows: int
     spent_s: float
-    drafted_s: float = 0.0
+    draft_s: float = 0.0
+    node_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def best_bet(offers: Sequence[Offer], tariff: Tariff, floor: int = 0) -> Bet:
     order = _order(offers)
     count = tokens = len(offers)
     best, best_tokens, best_s = 0, float(tokens), plain_s
-    expected, seconds = float(tokens), plain_s + tariff.drafted_s
+    expected, seconds = float(tokens), plain_s
     base_s, context_s, rows = tariff.base_s, tariff.context_s, tariff.rows
     taken, most = [1] * count, len(base_s) - 1
     for number, (survival, index) in enumerate(order, start=1):
@@ -67,6 +68,7 @@ def best_bet(offers: Sequence[Offer], tariff: Tariff, floor: int = 0) -> Bet:
         own = taken[index] = taken[index] + 1
         seconds += base_s[rows + number] - base_s[rows + number - 1]
         seconds += offers[index].context * (context_s[own] - context_s[own - 1])
+        seconds += tariff.node_s + (tariff.draft_s if own == 2 else 0.0)
         expected -= survival  # survivals are negative here
         if number <= floor or expected * best_s > best_tokens * seconds:
             best, best_tokens, best_s = number, expected, seconds
