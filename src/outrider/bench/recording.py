@@ -207,7 +207,7 @@ def _proposal_row(proposal: Proposal) -> list[object]:
 
 
 def _proposal(row: Any) -> Proposal:
-    seconds, debt = 1e-6 * float(row[0]), int(row[1])
+    seconds, debt = float(row[0]) / 1e6, int(row[1])
     if not 0.0 <= seconds < float("inf") or debt < 0:
         raise ValueError("a proposal that took no time")
     return Proposal(_tree(*row[2:]) if len(row) > 2 else EMPTY_TREE, seconds, debt)

@@ -4,6 +4,9 @@
 
 A round takes the members' time, the price of its pass and the host's share, which was measured when the answer was
 recorded and is the same for every policy. Prompts take no time here: what is compared is decoding.
+
+What a drafter learns from rejected rows is not replayed (`recycling` knows less here), nor what one sequence of a batch
+would learn from the others; a network's own limits, which hold under fixed policies, are left out.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def table(rows: Sequence[Row]) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(("recording, workload", "policy", "members", "batch", "tok/s", "speedup",
                                    "tokens/round", "drafted/round", "accepted", "drafting", "asked per round")):
-        shown.add_column(name, justify="left" if number < 3 else "right", no_wrap=True)
+        shown.add_column(name, justify="left" if number in (0, 1, 2, 10) else "right", no_wrap=number < 10)
     for index, row in enumerate(rows):
         one = row.outcome
         is_last = index + 1 == len(rows) or rows[index + 1].name != row.name
