@@ -28,8 +28,8 @@ from outrider.policy.odds import Mood, Odds
 from outrider.policy.panel import Panel, Proposals
 from outrider.policy.pass_price import PassPrice
 
-_DOUBT = 0.4  # odds may be wrong: nodes are wanted down to this share of what they would have to bring
-_LEAST, _MOST = 0.01, 0.5  # survivals that a budget asks for
+_DOUBT = 0.8  # odds may be wrong: nodes are wanted down to this share of what they would have to bring
+_LEAST, _MOST = 0.12, 0.5  # survivals that a budget asks for
 _WIDER = 12  # nodes more than pay that are verified now and then
 _BESIDE = 256  # rows of prompts beyond which another row costs the same
 _TROUBLE = 0.02  # of a plain step, that a draft costs on the host before anybody has seen one
@@ -141,7 +141,7 @@ class Adaptive:
         """What a node has to survive with at least, so that its row could pay."""
         base_s, rows = tariff.base_s, tariff.rows
         rate = count / (base_s[rows] + tariff.spent_s)
-        row_s = (base_s[rows + 4] - base_s[rows]) / 4
+        row_s = (base_s[rows + 4] - base_s[rows]) / 4 + tariff.draft_s + tariff.node_s
         return min(_MOST, max(_LEAST, _DOUBT * rate * row_s))
 
     def _look_up(self, member: Member, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals) -> None:
@@ -223,7 +223,7 @@ class Adaptive:
         if chosen == sum(map(len, found.trees)):
             return bet, why
         wider = self._bet(asks, found, tariff, chosen + _WIDER)
-        if not self._wider.spend(max(0.0, wider.seconds - wider.tokens / bet.rate)):
+        if not self._wider.spend(wider.seconds - bet.seconds):  # what it may bring is not to be relied on
             return bet, why
         return wider, "verified in full"
 
