@@ -168,6 +168,7 @@ class Adaptive:
         plan, why = self._plan(asks, found, tariff, bet), "network pays"
         if not plan.chosen:
             plan, why = self._tried(asks, tariff, bet), "network tried"
+        self._note_left_out(asks, plan)
         if not plan.chosen:
             return bet, "best rate"
         member, chosen = plan.member, plan.chosen
@@ -191,6 +192,12 @@ class Adaptive:
                 asks[index].track.wishes += 1
             plans.append(best_plan(member, candidates, bet, offers, tariff) if free.chosen else free)
         return max(plans, key=lambda plan: plan.rate)
+
+    def _note_left_out(self, asks: Sequence[Ask], plan: Plan) -> None:
+        for member in self._networks:
+            for index, ask in enumerate(asks):
+                if member is not plan.member or index not in plan.chosen:
+                    member.left_out(ask.track.past(member))
 
     def _candidate(self, member: Member, asks: Sequence[Ask], index: int) -> Candidate:
         ask, track = asks[index], asks[index].track

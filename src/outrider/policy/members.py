@@ -14,11 +14,13 @@ from typing import Any
 from outrider.drafting.interface import Drafter
 
 _RATE = 0.1  # of running means
-_BELIEF = 4.0  # rounds that what other sequences showed is worth to one that has shown little
+_BELIEF = 10.0  # rounds that what other sequences showed is worth to one that has shown little
+_FADING = 0.97  # of what a sequence showed, for each round in which a network was not asked: texts change
+_HICCUP = 2.0  # times the usual: more is not believed of a single time
 _NOTICED = 0.01  # share of a plain step above which asking is worth avoiding
 _LONGEST_REST = 16
 _OFTEN = 8  # of so many askings one is timed
-_FIRST_GAIN, _FIRST_NODES = 2.0, 4.0  # believed of a network that was never asked
+_FIRST_GAIN, _FIRST_NODES, _FIRST_ROUNDS = 2.5, 4.0, 8.0  # believed of a network that was never asked
 
 
 @dataclass(slots=True)
@@ -70,7 +72,8 @@ class Member:
         self.bits = ((1 << len(drafter.sources)) - 1) << shift
         self.has_network = drafter.read_bytes > 0
         self._share = share  # what its network reads, of what the target's reads
-        self.gain, self.nodes, self.depth = Mean(_FIRST_GAIN, 2.0), Mean(_FIRST_NODES, 2.0), Mean(_FIRST_NODES, 2.0)
+        self.gain, self.nodes, self.depth = (Mean(value, _FIRST_ROUNDS)
+                                             for value in (_FIRST_GAIN, _FIRST_NODES, _FIRST_NODES))
         self._step: dict[int, Mean] = {}  # seconds a level, by how many sequences are asked at once
         self._ask = Mean(0.0)
         self.num_asked = 0
@@ -115,7 +118,8 @@ class Member:
             rest_s = seconds - deepest * self.step_s(count, plain_s)
             self._learn_debt(max(0.0, rest_s) / debt)
         elif deepest:
-            self._step.setdefault(count, Mean(0.0)).add(seconds / deepest)
+            usual_s = self.step_s(count, plain_s)
+            self._step.setdefault(count, Mean(usual_s, 2.0)).add(min(seconds / deepest, _HICCUP * usual_s))
 
     def settle(self, past: Past, accepted: int, nodes: int, depth: int) -> None:
         """A network's round is over: of its `nodes`, `depth` deep, so many were accepted."""
@@ -124,6 +128,10 @@ class Member:
         self.nodes.add(nodes)
         if depth:
             self.depth.add(depth)
+
+    def left_out(self, past: Past) -> None:
+        """A sequence was not asked for."""
+        past.gain.count *= _FADING
 
     def _learn_debt(self, row_s: float) -> None:
         if self._debt is None:
