@@ -27,6 +27,7 @@ from outrider.engine.prompt import PromptReader
 from outrider.engine.sequence import Sequence as Running
 from outrider.target.load import LoadedModel
 
+_PROMPTS = 8192  # tokens of prompts in a pass: all of a part's requests start together
 WORKLOADS = ("edit", "code", "chat", "math", "summary", "random", "long")
 _WORDS = (
     "amber", "basin", "cobalt", "drift", "ember", "fathom", "gravel", "harbour", "iris", "jetty", "kelp", "lantern",
@@ -116,6 +117,8 @@ def run_cell(model: LoadedModel, workload: str, settings: Sequence[Setting], con
     done: dict[str, list[Part]] = {name: [] for name in engines}
     draw = random.Random(workload)
     try:
+        for engine in engines.values():  # a text that all share is read once
+            run_part(engine, [replace(requests[0], sampling=replace(requests[0].sampling, max_tokens=2))])
         for part in range(config.parts):
             chosen = requests[part * config.batch : (part + 1) * config.batch]
             for name in draw.sample(list(engines), len(engines)):
@@ -137,7 +140,7 @@ def run_part(engine: Engine, requests: Sequence[Request]) -> Part:
         engine.step()
         rounds += len(sequences)
     tokens, seconds = _emitted(sequences) - before, time.perf_counter() - begin_s
-    engine.run()
+    engine.run()  # what is left of the others
     return Part([sequence.output for sequence in sequences], tokens, seconds, rounds)
 
 
@@ -148,7 +151,7 @@ def _emitted(sequences: Sequence[Running]) -> int:
 def _engine(model: LoadedModel, setting: Setting, requests: Sequence[Request], config: CellConfig) -> Engine:
     longest = max(len(request.token_n) for request in requests) + config.max_tokens + 96
     sizes = EngineConfig(max_sequences=config.batch, cache_tokens=(config.batch + 1) * longest,
-                         draft_policy=setting.policy)
+                         prefill_tokens=_PROMPTS, draft_policy=setting.policy)
     return Engine(model.target, drafter_of(setting.drafter, model.target), model.tokenizer, sizes)
 
 
