@@ -35,7 +35,8 @@ _BESIDE = 256  # rows of prompts beyond which another row costs the same
 _TROUBLE = 0.02  # of a plain step, that a draft costs on the host before anybody has seen one
 _NODE = 0.2  # of a draft's trouble, for each of its nodes
 _SURE = 0.3  # a first node that survives with as much ends the search for others
-_OFTEN = 8  # of so many plain rounds one is looked at
+_FIRST_ROUNDS = 32  # that are all looked at
+_OFTEN, _NOW_AND_THEN = 8, 3  # of so many plain rounds, and of so many with drafts, one is looked at later
 _WIDER_SHARE, _NETWORK_SHARE = 0.004, 0.006
 _DEAREST_STEP = 0.9  # survival that is enough for another level of a network's draft, whatever its price
 _BELIEF = 32.0  # tokens that the usual rate of wishes is worth
@@ -70,7 +71,8 @@ class Adaptive:
         self._lookups = [member for member in self._panel.members if not member.has_network]
         self._networks = [member for member in self._panel.members if member.has_network]
         self._plain, self._trouble = Mean(0.0), Mean(0.0)  # seconds on the host: of a plain round, of a draft
-        self._num_rounds = 0
+        self._num_rounds = self._num_drafted = self._terms_round = 0
+        self._known_terms: dict[tuple[int, int], tuple[Tariff, float]] = {}
         self._network_s = 0.0
         self._wish = Mean(0.3, 2.0)  # wishes a token
         self._wider, self._trial = Allowance(_WIDER_SHARE), Allowance(_NETWORK_SHARE)
@@ -85,12 +87,11 @@ class Adaptive:
 
     def draft(self, asks: Sequence[Ask], beside: int = 0) -> list[DraftTree]:
         found = Proposals([EMPTY_TREE] * len(asks))
-        tariff = self._tariff(len(asks), beside)
-        least = self._least_survival(tariff, len(asks))
+        tariff, least = self._terms(len(asks), beside)
         budgets = [Budget(ask.room.nodes, ask.room.depth, least) for ask in asks]
         for member in self._lookups:
             self._look_up(member, asks, budgets, found)
-        if all(answer.is_empty for answer in found.answers) and not self._networks and self._listener is None:
+        if found.is_empty and not self._networks and self._listener is None:
             return found.trees
         bet, why = self._bet(asks, found, tariff), "best rate"
         if self._networks:
@@ -113,12 +114,19 @@ class Adaptive:
             if track.asked is not None:
                 self._settle_network(track, track.asked, fate)
         self._num_rounds += 1
-        if not spent.prefill and (trouble or self._num_rounds % _OFTEN == 0):
+        if not spent.prefill and self._is_due(trouble > 0.0):
             self._price.observe(spent.loads, spent.target_s)
             self._note_host(max(0.0, spent.other_s - self._network_s), trouble)
         self._network_s, self._is_trial = 0.0, False
         self._wider.earn(spent.target_s)
         self._trial.earn(spent.target_s)
+
+    def _is_due(self, has_drafts: bool) -> bool:
+        """Whether this round is looked at: looking costs, and neighbours are alike. At first all are."""
+        self._num_drafted += has_drafts
+        if self._num_rounds <= _FIRST_ROUNDS:
+            return True
+        return self._num_drafted % _NOW_AND_THEN == 0 if has_drafts else self._num_rounds % _OFTEN == 0
 
     def _note_host(self, seconds: float, trouble: float) -> None:
         """What a round took besides passes: as much as a plain one, and its drafts' trouble."""
@@ -130,6 +138,16 @@ class Adaptive:
     def finish(self, track: AdaptiveTrack) -> None:
         if track.emitted >= 16 and self._networks:
             self._wish.add(track.wishes / track.emitted)
+
+    def _terms(self, count: int, beside: int) -> tuple[Tariff, float]:
+        """The tariff of a round and the least survival that could pay, worked out anew every few rounds."""
+        if self._num_rounds - self._terms_round >= _OFTEN:
+            self._known_terms, self._terms_round = {}, self._num_rounds
+        key = (count, beside)
+        if key not in self._known_terms:
+            tariff = self._tariff(count, beside)
+            self._known_terms[key] = tariff, self._least_survival(tariff, count)
+        return self._known_terms[key]
 
     def _tariff(self, count: int, beside: int) -> Tariff:
         """What a round of so many sequences costs by what is drafted."""
@@ -145,7 +163,9 @@ class Adaptive:
         return min(_MOST, max(_LEAST, _DOUBT * rate * row_s))
 
     def _look_up(self, member: Member, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals) -> None:
-        chosen = [index for index in _allowed(member, asks) if not _is_sure(found.trees[index])]
+        chosen = _allowed(member, asks)
+        if not found.is_empty:
+            chosen = [index for index in chosen if not _is_sure(found.trees[index])]
         if may_rest := member.rests_long(self._price.base_s[1]):
             chosen = [index for index in chosen if not _rest(member, asks[index]).skips()]
         if not chosen:

@@ -31,7 +31,7 @@ _NUM_WORDS, _NUM_DEPTHS, _NUM_MOODS = len(WORDS) + 1, len(DEPTHS) + 1, len(MOODS
 _BELIEF = 6.0  # trials that the curve is worth
 _WINDOW = 400.0  # trials after which those of old count half
 _MOST, _LEAST = 0.99, 0.005
-_REFIT = 64  # trials between two fits of all that was not tried yet
+_REFIT = 64  # trials between two evaluations of the curve
 _DEPTH_CLASS = tuple(bisect_right(DEPTHS, depth - 1) for depth in range(DEPTHS[-1] + 2))
 
 
@@ -116,6 +116,7 @@ class _Table:
         self._slope, self._by_depth = 0.9, [0.0] * _NUM_DEPTHS
         self._by_mood = [0.0] * _NUM_MOODS
         self._num_trials = 0
+        self._expected = [self._curve(place) for place in range(size)]
         self.chance = [self._chance(place) for place in range(size)]
 
     def count(self, place: int, hit: bool) -> None:
@@ -128,12 +129,13 @@ class _Table:
             self.trials[place] *= 0.5
         self._num_trials += 1
         if self._num_trials % _REFIT == 0:
+            self._expected = [self._curve(each) for each in range(len(self.chance))]
             self.chance = [self._chance(each) for each in range(len(self.chance))]
         else:
             self.chance[place] = self._chance(place)
 
     def _chance(self, place: int) -> float:
-        found = (self.hits[place] + _BELIEF * self._curve(place)) / (self.trials[place] + _BELIEF)
+        found = (self.hits[place] + _BELIEF * self._expected[place]) / (self.trials[place] + _BELIEF)
         return min(_MOST, max(_LEAST, found))
 
     def _curve(self, place: int) -> float:
@@ -145,8 +147,8 @@ class _Table:
         """A step down the slope of the log loss, smaller with every trial."""
         rest, word = divmod(place, _NUM_WORDS)
         mood, depth = divmod(rest, _NUM_DEPTHS)
-        miss = hit - self._curve(place)
-        step = 0.3 / (1.0 + 0.01 * self._num_trials) + 0.005
+        miss = hit - self._expected[place]
+        step = 0.15 / (1.0 + 0.01 * self._num_trials) + 0.005
         self._slope = min(3.0, max(0.1, self._slope + 0.1 * step * miss * _LOGIT[word]))
         self._by_depth[depth] += step * miss
         self._by_mood[mood] += step * miss

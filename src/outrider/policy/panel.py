@@ -19,6 +19,7 @@ class Proposals:
 
     trees: list[DraftTree]
     answers: list[Answer] = field(default_factory=list)
+    is_empty: bool = True
 
     def offered(self, ask: int, member: int) -> int:
         """How many nodes a member offered for an ask; -1 where it was not asked."""
@@ -26,17 +27,13 @@ class Proposals:
                      if answer.member.index == member and ask in answer.chosen), -1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A member's trees for the asks it was chosen for."""
 
     member: Member
     chosen: Sequence[int]
     trees: Sequence[DraftTree]
-
-    @property
-    def is_empty(self) -> bool:
-        return all(tree is EMPTY_TREE for tree in self.trees)
 
 
 class Panel:
@@ -76,10 +73,9 @@ class Panel:
 
 def _merged(answer: Answer, asks: Sequence[Ask], found: Proposals) -> Answer:
     found.answers.append(answer)
-    if answer.is_empty:  # the usual case, which has to cost nothing
-        return answer
     for index, tree in zip(answer.chosen, answer.trees, strict=True):
-        if len(tree):
+        if tree is not EMPTY_TREE and len(tree):
+            found.is_empty = False
             known, own = found.trees[index], _marked(tree, answer.member.shift)
             found.trees[index] = merge([known, own], [0, 0], asks[index].room.nodes) if len(known) else own
     return answer
