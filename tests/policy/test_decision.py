@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -46,12 +47,13 @@ def tariffs(draw: st.DrawFn, rows: int) -> Tariff:
         return prices
 
     return Tariff(rising(draw(st.floats(0.5, 2.0)), 14), [price / 100 for price in rising(0.0, 14)], rows,
-                  draw(st.floats(0.0, 1.0)))
+                  draw(st.floats(0.0, 1.0)), draw(st.sampled_from([0.0, 0.3])), draw(st.sampled_from([0.0, 0.1])))
 
 
 def price(tariff: Tariff, offers: Sequence[Offer], kept: Sequence[Sequence[int]]) -> float:
     """The price of a round from the ground up."""
-    return (tariff.spent_s + tariff.base_s[tariff.rows + sum(map(len, kept))]
+    host_s = sum(tariff.draft_s + tariff.node_s * len(nodes) for nodes in kept if nodes)
+    return (tariff.spent_s + host_s + tariff.base_s[tariff.rows + sum(map(len, kept))]
             + sum(offer.context * tariff.context_s[1 + len(nodes)] for offer, nodes in zip(offers, kept, strict=True)))
 
 
@@ -60,7 +62,7 @@ def test_no_choice_is_better_where_contexts_are_equal(
         data: st.DataObject, found: list[tuple[list[int], list[float]]], context: int) -> None:
     tariff = data.draw(tariffs(len(found)))
     if len(found) > 1:
-        context = 0  # with slopes, equal numbers of nodes cost as they are shared out
+        context, tariff = 0, replace(tariff, draft_s=0.0)  # else equal numbers of nodes cost as they are shared out
     offers = [Offer(survivals, context) for _, survivals in found]
     bet = best_bet(offers, tariff)
     rates = [(len(found) + sum(offer.survival_N[node] for offer, nodes in zip(offers, kept, strict=True)
@@ -70,6 +72,21 @@ def test_no_choice_is_better_where_contexts_are_equal(
     assert bet.seconds == pytest.approx(price(tariff, offers, bet.chosen))
     for (parents, _), kept in zip(found, bet.chosen, strict=True):
         assert tuple(kept) in ancestor_closed(parents, len(parents))
+
+
+@given(st.data(), st.lists(st.tuples(trees(), st.integers(0, 50)), min_size=1, max_size=3), st.integers(0, 6))
+def test_a_bets_price_is_that_of_its_nodes(
+        data: st.DataObject, found: list[tuple[tuple[list[int], list[float]], int]], floor: int) -> None:
+    """Whatever the contexts; and it is never worse than no draft, unless it has to be."""
+    tariff = data.draw(tariffs(len(found)))
+    offers = [Offer(survivals, context) for (_, survivals), context in found]
+    bet = best_bet(offers, tariff, floor)
+    assert bet.seconds == pytest.approx(price(tariff, offers, bet.chosen))
+    assert bet.tokens == pytest.approx(len(found) + sum(offer.survival_N[node] for offer, kept in
+                                                        zip(offers, bet.chosen, strict=True) for node in kept))
+    total = sum(len(offer.survival_N) for offer in offers)
+    assert sum(map(len, bet.chosen)) >= min(floor, total, len(tariff.base_s) - 1 - tariff.rows)
+    assert floor or bet.rate >= len(found) / price(tariff, offers, [()] * len(found)) - 1e-9
 
 
 def test_nothing_pays_where_rows_are_dear() -> None:
