@@ -159,7 +159,7 @@ class Watched:
 
         self.drafter.propose = noted  # type: ignore[method-assign]
         trees = self.policy.draft(asks, beside)
-        del self.drafter.propose  # type: ignore[method-assign]
+        del self.drafter.propose
         kept = [tree for ask, tree in zip(asks, trees, strict=True) if ask.track.limits.draws and len(tree)]
         assert {id(tree) for tree in kept} == {id(tree) for tree in drawn if isinstance(tree, DrawnTree)}
         self.sizes += [len(tree) for tree in trees]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_what_is_verified_is_a_part_of_what_was_proposed(  # whatever is propose
                           [1] * len(kept), [tree.score(node) for node in kept])
         return merge([found], [0], budget.nodes) if len(found) else EMPTY_TREE  # siblings with different tokens
 
-    members = [Scripted(lambda budget, script=script: cut(script[turn], budget), clock, name=f"lookup{index}")
+    members = [Scripted(partial(lambda script, budget: cut(script[turn], budget), script), clock, name=f"lookup{index}")
                for index, script in enumerate(scripts)]
     played = Table(mixed(*members), curve, clock, room=room, context=context).sit(2)
     for turn in range(3):

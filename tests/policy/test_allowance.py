@@ -28,11 +28,10 @@ def test_no_more_is_spent_than_its_share_of_all_time(share: float, acts: list[tu
 def test_it_waits_until_there_is_enough() -> None:
     allowance = Allowance(0.1)
     assert not allowance.is_ready and not allowance.spend(0.05)
-    for _ in range(4):
-        allowance.earn(0.1)
-    assert not allowance.is_ready and not allowance.spend(0.05)
-    allowance.earn(0.2)
-    assert allowance.is_ready and allowance.spend(0.05) and not allowance.spend(0.05)
+    for seconds, is_enough in ((0.1, False), (0.3, False), (0.2, True)):
+        allowance.earn(seconds)
+        assert allowance.is_ready == is_enough
+    assert [allowance.spend(0.05) for _ in range(2)] == [True, False]
 
 
 def test_what_was_once_dear_may_be_tried_again_when_it_is_cheap() -> None:

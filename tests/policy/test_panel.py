@@ -36,7 +36,8 @@ def test_trees_are_merged_and_their_sources_keep_apart() -> None:
 def test_a_lone_tree_of_a_later_member_has_its_source() -> None:
     panel, _ = two(EMPTY_TREE, chain(1, 2), Clock())
     asked, found = asks(2), Proposals([EMPTY_TREE] * 2)
-    assert panel.look_up(panel.members[0], asked, [0, 1], [ROOM] * 2, found).is_empty
+    panel.look_up(panel.members[0], asked, [0, 1], [ROOM] * 2, found)
+    assert found.is_empty
     panel.look_up(panel.members[1], asked, [1], [ROOM] * 2, found)
     assert found.trees[0] is EMPTY_TREE and [found.trees[1].source(node) for node in range(2)] == [2, 2]
     assert [[found.offered(ask, member) for member in range(2)] for ask in range(2)] == [[0, -1], [0, 2]]
