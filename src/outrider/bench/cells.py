@@ -14,9 +14,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import exp, log, sqrt
-from statistics import mean, stdev
+from math import inf
+from statistics import geometric_mean
 
+from outrider.bench.interval import Interval, ratio_interval
 from outrider.bench.workload import Message, Prompt, load
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
@@ -33,9 +34,6 @@ _WORDS = (
     "amber", "basin", "cobalt", "drift", "ember", "fathom", "gravel", "harbour", "iris", "jetty", "kelp", "lantern",
     "marble", "needle", "orchid", "pebble", "quarry", "ripple", "saddle", "timber", "umber", "velvet", "walnut",
     "yonder", "zephyr", "anchor", "bridle", "copper", "dagger", "engine")
-# Half the width of the 95 % interval of a mean in standard errors, by degrees of freedom (Student's t).
-_STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11,
-            2.10, 2.09, 2.09)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class CellConfig:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A geometric mean of paired ratios with its 95 % interval."""
+    """A geometric mean of paired ratios with its 95 % interval, which for a single pair is all there is."""
 
     mean: float
     low: float
@@ -71,11 +69,8 @@ class Ratio:
 
     @classmethod
     def of(cls, pairs: Sequence[float]) -> Ratio:
-        logs = [log(pair) for pair in pairs]
-        middle = mean(logs)
-        freedom = len(logs) - 1
-        half = _STUDENT[min(freedom, len(_STUDENT)) - 1] * stdev(logs) / sqrt(len(logs)) if freedom else float("inf")
-        return cls(exp(middle), exp(middle - half), exp(middle + half) if freedom else float("inf"), tuple(pairs))
+        interval = ratio_interval(pairs) or Interval(0.0, inf)
+        return cls(geometric_mean(pairs), interval.low, interval.high, tuple(pairs))
 
 
 @dataclass(frozen=True, slots=True)
