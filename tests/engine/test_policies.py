@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from outrider.core.drawn import DrawnTree
 from outrider.core.request import Request, Result, Speculation
@@ -16,11 +18,13 @@ from outrider.drafters.model import ModelDrafter
 from outrider.drafting.interface import Drafter
 from outrider.drafting.syntax import drafter_of
 from outrider.engine.config import EngineConfig
-from outrider.engine.engine import Engine
+from outrider.engine.engine import Engine, Flight, _landed
 from outrider.engine.journal import Entry, journal_of
+from outrider.engine.plan import joined
 from outrider.errors import ConfigError
 from outrider.policy.interface import Ask, Policy
 from outrider.policy.pass_price import Curve
+from outrider.target.interface import ForwardOutput
 from outrider.target.load import LoadedModel
 from scripted_policy import (
     CONTEXT_DEAR,
@@ -189,3 +193,19 @@ def test_nothing_undrawn_is_let_in(name: str) -> None:
     with pytest.raises(ConfigError, match="has no distribution to draw from"):
         Engine(target_of(), drafter, None, EngineConfig(rule="ratio", draft_policy="adaptive"),
                policy=Timed(drafter, ROWS_FREE))
+
+
+def test_the_wait_for_a_device_is_time_of_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device's clock: half a second goes by while the verdicts are fetched."""
+    now_s = 10.0
+
+    class Distant:
+        def cpu(self) -> None:
+            nonlocal now_s
+            now_s += 0.5
+
+    monkeypatch.setattr("outrider.engine.engine.time.perf_counter", lambda: now_s)
+    verdicts: Any = SimpleNamespace(count_B=Distant())
+    flight = Flight(joined([], {}, torch.device("cpu"), 0.0), ForwardOutput(torch.zeros(1, 1), None), verdicts, (), False,
+                    1.0, 0.25)
+    assert _landed(flight) == replace(flight, verify_s=0.75)
