@@ -180,8 +180,9 @@ class ModelDrafter(Drafter[_State]):
         return self.model.weight_bytes
 
     def debt(self, state: _State) -> int:
-        read = self._cache.length(state.row) + state.done if state.row >= 0 else 0
-        return max(0, len(state.tokens) - read)
+        if state.row < 0:
+            state.row = self._cache.open(state.tokens, state.context.scope)  # what another sequence read is no debt
+        return max(0, len(state.tokens) - self._cache.length(state.row) - state.done)
 
     def start(self, context: SequenceContext) -> _State:
         return _State(context, Request(_known(context.sampling, self._vocab), context.noise), [context.token])

@@ -39,7 +39,7 @@ _FIRST_ROUNDS = 32  # that are all looked at
 _OFTEN, _NOW_AND_THEN = 8, 3  # of so many plain rounds, and of so many with drafts, one is looked at later
 _WIDER_SHARE, _NETWORK_SHARE = 0.004, 0.006
 _DEAREST_STEP = 0.9  # survival that is enough for another level of a network's draft, whatever its price
-_BELIEF = 32.0  # tokens that the usual rate of wishes is worth
+_BELIEF = 8.0  # rounds that the usual rate of wishes is worth
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class AdaptiveTrack(Track):
     rests: dict[int, Rest] = field(default_factory=dict)
     pasts: dict[int, Past] = field(default_factory=dict)
     asked: Member | None = None
-    emitted: int = 0
+    rounds: int = 0
     wishes: int = 0
 
     def past(self, member: Member) -> Past:
@@ -74,7 +74,7 @@ class Adaptive:
         self._num_rounds = self._num_drafted = self._terms_round = 0
         self._known_terms: dict[tuple[int, int], tuple[Tariff, float]] = {}
         self._network_s = 0.0
-        self._wish = Mean(0.3, 2.0)  # wishes a token
+        self._wish = Mean(0.6, 2.0)  # wishes a round
         self._wider, self._trial = Allowance(_WIDER_SHARE), Allowance(_NETWORK_SHARE)
         self._is_trial = False
         self._listener: Explain | None = None
@@ -107,7 +107,7 @@ class Adaptive:
         trouble = 0.0
         for fate in fates:
             track: AdaptiveTrack = fate.track
-            track.emitted += len(fate.path) + 1
+            track.rounds += 1
             if len(fate.tree):
                 trouble += 1.0 + _NODE * len(fate.tree)
                 self.odds.settle(fate.tree, fate.path, track.mood)
@@ -136,8 +136,8 @@ class Adaptive:
             self._trouble.add(max(0.0, seconds - self._plain.value) / trouble)
 
     def finish(self, track: AdaptiveTrack) -> None:
-        if track.emitted >= 16 and self._networks:
-            self._wish.add(track.wishes / track.emitted)
+        if track.rounds >= _BELIEF and self._networks:
+            self._wish.add(track.wishes / track.rounds)
 
     def _terms(self, count: int, beside: int) -> tuple[Tariff, float]:
         """The tariff of a round and the least survival that could pay, worked out anew every few rounds."""
@@ -222,8 +222,8 @@ class Adaptive:
     def _candidate(self, member: Member, asks: Sequence[Ask], index: int) -> Candidate:
         ask, track = asks[index], asks[index].track
         past = track.past(member)
-        wish_rate = (track.wishes + _BELIEF * self._wish.value) / (track.emitted + _BELIEF)
-        wanted = wanted_rounds(wish_rate, ask.remaining, is_first=not past.gain.count)
+        wish_rate = (track.wishes + _BELIEF * self._wish.value) / (track.rounds + _BELIEF)
+        wanted = wanted_rounds(wish_rate, ask.remaining, member.expected(past), is_first=not past.gain.count)
         return Candidate(index, past, self._panel.debt(member, ask), wanted)
 
     def _tried(self, asks: Sequence[Ask], tariff: Tariff, bet: Bet) -> Plan:
