@@ -257,8 +257,8 @@ class Engine:
     def _inform(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
         """Tells the policy what became of the drafts and what the round took so far."""
         fates = [Fate(item.sequence.track, item.commit.tree, item.commit.verdict.path)
-                 for item, part in zip(settled, flight.plan.parts, strict=True)
-                 if item.commit.verdict is not None and len(part.token_P) == 1]
+                 for item in settled
+                 if item.commit.verdict is not None and item.sequence.num_output > item.emitted]
         self.policy.settle(fates, Pass(flight.loads, flight.target_s + flight.verify_s,
                                        flight.plan.draft_s + host_s, flight.prefill))
 

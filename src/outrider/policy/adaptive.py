@@ -64,14 +64,15 @@ class AdaptiveTrack(Track):
 class Adaptive:
     """Odds, price and members together."""
 
-    def __init__(self, drafter: Drafter[Any], price: PassPrice,
-                 clock: Callable[[], float] = time.perf_counter) -> None:
-        self._panel = Panel(drafter, clock)
+    def __init__(self, drafter: Drafter[Any], price: PassPrice, clock: Callable[[], float] = time.perf_counter,
+                 chains: bool = False) -> None:
+        """`chains`: the target verifies no branches."""
+        self._panel, self._chains = Panel(drafter, clock), chains
         self._price, self.odds = price, Odds()
         self._lookups = [member for member in self._panel.members if not member.has_network]
         self._networks = [member for member in self._panel.members if member.has_network]
         self._plain, self._trouble = Mean(0.0), Mean(0.0)  # seconds on the host: of a plain round, of a draft
-        self._num_rounds = self._num_drafted = self._terms_round = 0
+        self._num_plain = self._num_drafted = self._num_rounds = self._terms_round = 0
         self._known_terms: dict[tuple[int, int], tuple[Tariff, float]] = {}
         self._network_s = 0.0
         self._wish = Mean(0.6, 2.0)  # wishes a round
@@ -86,6 +87,7 @@ class Adaptive:
         self._listener = listener
 
     def draft(self, asks: Sequence[Ask], beside: int = 0) -> list[DraftTree]:
+        self._forget_round(asks)
         found = Proposals([EMPTY_TREE] * len(asks))
         tariff, least = self._terms(len(asks), beside)
         budgets = [Budget(ask.room.nodes, ask.room.depth, least) for ask in asks]
@@ -114,19 +116,27 @@ class Adaptive:
             if track.asked is not None:
                 self._settle_network(track, track.asked, fate)
         self._num_rounds += 1
-        if not spent.prefill and self._is_due(trouble > 0.0):
+        if spent.prefill:
+            return
+        if self._is_due(trouble > 0.0):
             self._price.observe(spent.loads, spent.target_s)
             self._note_host(max(0.0, spent.other_s - self._network_s), trouble)
-        self._network_s, self._is_trial = 0.0, False
         self._wider.earn(spent.target_s)
         self._trial.earn(spent.target_s)
+
+    def _forget_round(self, asks: Sequence[Ask]) -> None:
+        """A round that was planned may never have been run."""
+        self._network_s, self._is_trial = 0.0, False
+        for ask in asks:
+            ask.track.asked = None
 
     def _is_due(self, has_drafts: bool) -> bool:
         """Whether this round is looked at: looking costs, and neighbours are alike. At first all are."""
         self._num_drafted += has_drafts
+        self._num_plain += not has_drafts
         if self._num_rounds <= _FIRST_ROUNDS:
             return True
-        return self._num_drafted % _NOW_AND_THEN == 0 if has_drafts else self._num_rounds % _OFTEN == 0
+        return self._num_drafted % _NOW_AND_THEN == 0 if has_drafts else self._num_plain % _OFTEN == 0
 
     def _note_host(self, seconds: float, trouble: float) -> None:
         """What a round took besides passes: as much as a plain one, and its drafts' trouble."""
@@ -177,6 +187,8 @@ class Adaptive:
 
     def _bet(self, asks: Sequence[Ask], found: Proposals, tariff: Tariff, floor: int = 0) -> Bet:
         """What is best of the trees so far; of trees that were drawn nothing is left out."""
+        if self._chains:
+            found.trees = [tree.likeliest_chain() for tree in found.trees]
         drawn = sum(len(tree) for ask, tree in zip(asks, found.trees, strict=True) if ask.track.limits.draws)
         offers = [Offer(() if ask.track.limits.draws else self.odds.survivals(tree, ask.track.mood), ask.context)
                   for ask, tree in zip(asks, found.trees, strict=True)]
@@ -247,7 +259,8 @@ class Adaptive:
     def _widened(self, asks: Sequence[Ask], found: Proposals, tariff: Tariff, bet: Bet, why: str) -> tuple[Bet, str]:
         """Now and then more is verified than pays, so that what is believed of it can be wrong."""
         chosen = sum(map(len, bet.chosen))
-        if chosen == sum(map(len, found.trees)):
+        if chosen == sum(len(tree) for ask, tree in zip(asks, found.trees, strict=True)
+                         if not ask.track.limits.draws):
             return bet, why
         wider = self._bet(asks, found, tariff, chosen + _WIDER)
         if not self._wider.spend(wider.seconds - bet.seconds):  # what it may bring is not to be relied on
@@ -279,7 +292,7 @@ def _allowed(member: Member, asks: Sequence[Ask]) -> list[int]:
 
 def _is_sure(tree: DraftTree) -> bool:
     """Whether a tree says enough: there is no need to ask for second opinions."""
-    return len(tree) > 0 and tree.score(0) >= _SURE
+    return len(tree) > 0 and max(tree.score_N, default=1.0) >= _SURE
 
 
 def _rest(member: Member, ask: Ask) -> Rest:

@@ -32,4 +32,4 @@ def policy_of(name: str, drafter: Drafter[Any], target: Target) -> Policy:
         return Fixed(drafter, nodes)
     if not drafter.drafts:
         return Fixed(drafter, 0)
-    return Adaptive(drafter, price_of(target))
+    return Adaptive(drafter, price_of(target), chains=not target.info.trees)

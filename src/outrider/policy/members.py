@@ -40,7 +40,7 @@ class Rest:
     """How long a member is left in peace with one sequence: rounds yet to skip, and the length of the next rest."""
 
     left: int = 0
-    next: int = 1
+    length: int = 1
 
     def skips(self) -> bool:
         """Whether to skip this round; counts it."""
@@ -52,9 +52,9 @@ class Rest:
     def settle(self, was_any: bool) -> None:
         """The member was asked, and said something or nothing."""
         if was_any:
-            self.left, self.next = 0, 1
+            self.left, self.length = 0, 1
         else:
-            self.left, self.next = self.next, min(2 * self.next, _LONGEST_REST)
+            self.left, self.length = self.length, min(2 * self.length, _LONGEST_REST)
 
 
 @dataclass(slots=True)
