@@ -206,6 +206,6 @@ def test_the_wait_for_a_device_is_time_of_the_pass(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("outrider.engine.engine.time.perf_counter", lambda: now_s)
     verdicts: Any = SimpleNamespace(count_B=Distant())
-    flight = Flight(joined([], {}, torch.device("cpu"), 0.0), ForwardOutput(torch.zeros(1, 1), None), verdicts, (), False,
-                    1.0, 0.25)
+    plan, output = joined([], {}, torch.device("cpu"), 0.0), ForwardOutput(torch.zeros(1, 1), None)
+    flight = Flight(plan, output, verdicts, (), False, 1.0, 0.25)
     assert _landed(flight) == replace(flight, verify_s=0.75)

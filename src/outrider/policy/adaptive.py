@@ -23,7 +23,7 @@ from outrider.policy.allowance import Allowance
 from outrider.policy.decision import Bet, Offer, Tariff, best_bet, pruned
 from outrider.policy.interface import Ask, Explain, Fate, Limits, Pass, Reason, Track
 from outrider.policy.members import Mean, Member, Past, Rest
-from outrider.policy.networks import Candidate, Plan, best_plan, wanted_rounds
+from outrider.policy.networks import Candidate, Plan, best_plan, prompt_row_s, wanted_rounds
 from outrider.policy.odds import Mood, Odds
 from outrider.policy.panel import Panel, Proposals
 from outrider.policy.pass_price import PassPrice
@@ -250,7 +250,7 @@ class Adaptive:
         index = min(allowed, key=lambda at: self._panel.debt(member, asks[at]))
         base_s, rows = tariff.base_s, tariff.rows
         price_s = member.ask_s(1, base_s[1]) + base_s[rows + 4] - base_s[rows]
-        price_s += member.debt_s(self._panel.debt(member, asks[index]), base_s[2] - base_s[1])
+        price_s += member.debt_s(self._panel.debt(member, asks[index]), prompt_row_s(tariff))
         if not self._trial.spend(price_s):
             return nothing
         self._is_trial = True

@@ -92,7 +92,7 @@ class Member:
         return self.depth.value * self.step_s(count, plain_s)
 
     def debt_s(self, tokens: int, row_s: float) -> float:
-        """Seconds of reading so many tokens first; `row_s` is what another row costs the target."""
+        """Seconds of reading so many tokens first; `row_s` is what a row of a prompt costs the target."""
         return tokens * (self._share * row_s if self._debt is None else self._debt.value)
 
     def expected(self, past: Past) -> float:

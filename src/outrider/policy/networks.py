@@ -41,7 +41,7 @@ class Plan:
 def best_plan(member: Member, candidates: Sequence[Candidate], bet: Bet, offers: Sequence[Offer],
               tariff: Tariff) -> Plan:
     """The candidates for whom this network is best asked, on top of the bet that stands without it; maybe none."""
-    plain_s, row_s = tariff.base_s[1], tariff.base_s[2] - tariff.base_s[1]
+    plain_s, row_s = tariff.base_s[1], prompt_row_s(tariff)
     own = [sum(sorted(offer.survival_N, reverse=True)[: len(kept)])
            for offer, kept in zip(offers, bet.chosen, strict=True)]
     more = {item.index: max(0.0, member.expected(item.past) - own[item.index]) for item in candidates}
@@ -64,6 +64,12 @@ def best_plan(member: Member, candidates: Sequence[Candidate], bet: Bet, offers:
         if rate > best.rate * (_CLEARLY if not best.chosen else 1.0):
             best = Plan(member, tuple(sorted(chosen)), rate)
     return best
+
+
+def prompt_row_s(tariff: Tariff) -> float:
+    """What a row costs the target among many, as those of prompts are."""
+    last = len(tariff.base_s) - 1
+    return (tariff.base_s[last] - tariff.base_s[last // 2]) / (last - last // 2)
 
 
 def wanted_rounds(wish_rate: float, remaining: int, gain: float, is_first: bool) -> float:
