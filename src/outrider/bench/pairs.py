@@ -17,6 +17,8 @@ from outrider.errors import ConfigError
 from outrider.target.load import LoadedModel
 from outrider.target.native import NativeTarget
 
+ALL_DRAFTED = "fixed:64"  # unless a drafter is named with a policy: what pays is less, and would test less
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -73,7 +75,8 @@ def reference(model: LoadedModel, workload: Workload, sampling: Sampling, num_to
 def check_pair(model: LoadedModel, drafter: str, against: Reference, setting: Setting) -> Pair:
     """Runs `drafter` over the reference's requests in a setting, and audits every token."""
     sampling = against.requests[0].sampling
-    config = BenchConfig(drafters=(drafter,), sampling=sampling, batch=setting.batch, prefill=setting.prefill)
+    config = BenchConfig(drafters=(drafter,), sampling=sampling, batch=setting.batch, prefill=setting.prefill,
+                         draft_policy=ALL_DRAFTED)
     engine = new_engine(with_threads(model, setting.threads), drafter, against.requests, config)
     if setting.warm:
         for request in against.requests:
