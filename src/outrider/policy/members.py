@@ -20,7 +20,7 @@ _HICCUP = 2.0  # times the usual: more is not believed of a single time
 _NOTICED = 0.01  # share of a plain step above which asking is worth avoiding
 _LONGEST_REST = 16
 _OFTEN = 8  # of so many askings one is timed
-_FIRST_GAIN, _FIRST_NODES, _FIRST_ROUNDS = 2.5, 4.0, 8.0  # believed of a network that was never asked
+_FIRST_GAIN, _FIRST_NODES, _FIRST_ROUNDS = 4.0, 5.0, 8.0  # believed of a network that was never asked
 
 
 @dataclass(slots=True)

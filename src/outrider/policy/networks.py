@@ -13,7 +13,7 @@ from outrider.policy.decision import Bet, Offer, Tariff
 from outrider.policy.members import Member, Past
 
 _CLEARLY = 1.02  # the gain in speed below which a network is left alone
-_MOST_OF = 0.7
+_MOST_OF = 1.0
 _HORIZON = 64.0  # rounds over which a debt is laid out that comes again and again
 
 
