@@ -74,7 +74,9 @@ class Member:
         self._share = share  # what its network reads, of what the target's reads
         self.gain, self.nodes, self.depth = (Mean(value, _FIRST_ROUNDS)
                                              for value in (_FIRST_GAIN, _FIRST_NODES, _FIRST_NODES))
-        self._step: dict[int, Mean] = {}  # seconds a level, by how many sequences are asked at once
+        # Plain steps of the target that a level takes, by how many sequences are asked at once: where the machine gets
+        # slower, both do.
+        self._step: dict[int, Mean] = {}
         self._ask = Mean(0.0)
         self.num_asked = 0
         self._debt: Mean | None = None
@@ -83,9 +85,10 @@ class Member:
         """Seconds of one level of a draft for `count` sequences at once; `plain_s` is the target's plain step."""
         known = self._step.get(count)
         if known is not None:
-            return known.value
+            return known.value * plain_s
         nearest = min(self._step, key=lambda other: abs(other - count), default=0)
-        return self._step[nearest].value * max(1.0, 0.5 + 0.5 * count / nearest) if nearest else self._share * plain_s
+        share = self._step[nearest].value * max(1.0, 0.5 + 0.5 * count / nearest) if nearest else self._share
+        return share * plain_s
 
     def ask_s(self, count: int, plain_s: float) -> float:
         """Seconds of a usual proposal for `count` sequences, its debts not counted."""
@@ -118,8 +121,8 @@ class Member:
             rest_s = seconds - deepest * self.step_s(count, plain_s)
             self._learn_debt(max(0.0, rest_s) / debt)
         elif deepest:
-            usual_s = self.step_s(count, plain_s)
-            self._step.setdefault(count, Mean(usual_s, 2.0)).add(min(seconds / deepest, _HICCUP * usual_s))
+            usual = self.step_s(count, plain_s) / plain_s
+            self._step.setdefault(count, Mean(usual, 2.0)).add(min(seconds / deepest / plain_s, _HICCUP * usual))
 
     def settle(self, past: Past, accepted: int, nodes: int, depth: int) -> None:
         """A network's round is over: of its `nodes`, `depth` deep, so many were accepted."""

@@ -6,7 +6,8 @@
     slope                 = pace · incline · slope       incline: attention against the rest
 
 An observed pass moves the two steps around its rows. What they keep of it seeps into the pace, so that a machine that
-became slower as a whole reaches the points that nobody visits, only later.
+became slower as a whole reaches the points that nobody visits, only later. What several passes of a size agree on is
+believed at once: memory that is shared changes its speed within seconds, and a single hiccup tells nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MAX_ROWS = 512
 _SHORTEST_S, _LONGEST_S = 1e-9, 1e5  # what lies outside is damage
 _RATE = 0.1
 _SEEP = 0.005  # slow against the rate: it disturbs points that are right
+_QUICK, _REMEMBERED = 0.25, 3  # the same where the middle one of so many surprises is at least as large
 _SURPRISE = 0.3  # a pass counts as this much slower or faster at most: hiccups are common and tell nothing
 _MOST = 4.0  # times the measured price, and as many times less
 _STALE = 0.015
@@ -60,6 +62,7 @@ class PassPrice:
         self._rows_n = list(curve.rows_n)
         self._step_n = list(curve.base_n)  # seconds at a pace of 1
         self._pace = self._incline = 1.0
+        self._surprises: dict[int, list[float]] = {}  # the last ones, by the grid point below
         self._shown_n, self._shown_slope = [0.0], 0.0  # what the lists were made of
         self._slope_s = _expanded(curve.context_rows_n, curve.slope_n)
         self.base_s: list[float] = []
@@ -97,11 +100,17 @@ class PassPrice:
         base_s = self._pace * self._base(below, above, weight, rows)
         attention_s *= self._pace * self._incline
         surprise = seconds / (base_s + attention_s) - 1.0
-        move = _RATE * min(max(surprise, -_SURPRISE), _SURPRISE)
+        move = self._move(below, min(max(surprise, -_SURPRISE), _SURPRISE))
         share = attention_s / (base_s + attention_s)
         self._correct(below, above, weight, move * (1.0 - share))
         self._incline = _bounded(self._incline * (1.0 + move * share))
         self._refresh(below, above)
+
+    def _move(self, below: int, surprise: float) -> float:
+        """How far a surprise moves the price: by little, unless the last ones of that size say the same."""
+        last = self._surprises[below] = [*self._surprises.get(below, ())[1 - _REMEMBERED :], surprise]
+        agreed = sorted(last)[len(last) // 2] if len(last) == _REMEMBERED else 0.0
+        return max(_QUICK * agreed, _RATE * surprise, key=abs) if agreed * surprise > 0.0 else _RATE * surprise
 
     def _weight(self, below: int, above: int, rows: int) -> float:
         """How near to the upper one of two grid points."""
