@@ -16,6 +16,7 @@ from outrider.drafting.interface import Drafter
 _RATE = 0.1  # of running means
 _BELIEF = 10.0  # rounds that what other sequences showed is worth to one that has shown little
 _FADING = 0.97  # of what a sequence showed, for each round in which a network was not asked: texts change
+_SMALL_DEBT, _LARGE_DEBT = 3, 16  # tokens a sequence: what a level hides, and what tells the price of a token
 _HICCUP = 2.0  # times the usual: more is not believed of a single time
 _NOTICED = 0.01  # share of a plain step above which asking is worth avoiding
 _LONGEST_REST = 16
@@ -117,10 +118,10 @@ class Member:
         """A proposal took so long; `depths` are those of its trees, `debt` the tokens that had to be read before."""
         count, deepest = len(depths), max(depths, default=0)
         self.num_asked += 1
-        if debt > 16 * count:
+        if debt > _LARGE_DEBT * count:
             rest_s = seconds - deepest * self.step_s(count, plain_s)
             self._learn_debt(max(0.0, rest_s) / debt)
-        elif deepest:
+        elif deepest and debt <= _SMALL_DEBT * count:
             usual = self.step_s(count, plain_s) / plain_s
             self._step.setdefault(count, Mean(usual, 2.0)).add(min(seconds / deepest / plain_s, _HICCUP * usual))
 
