@@ -16,6 +16,7 @@ from outrider.drafting.interface import Drafter
 _RATE = 0.1  # of running means
 _BELIEF = 10.0  # rounds that what other sequences showed is worth to one that has shown little
 _FADING = 0.97  # of what a sequence showed, for each round in which a network was not asked: texts change
+_STEADY = 0.33  # as fast as that, what its levels took is forgotten: machines change more rarely
 _SMALL_DEBT, _LARGE_DEBT = 3, 16  # tokens a sequence: what a level hides, and what tells the price of a token
 _HICCUP = 2.0  # times the usual: more is not believed of a single time
 _NOTICED = 0.01  # share of a plain step above which asking is worth avoiding
@@ -134,8 +135,10 @@ class Member:
             self.depth.add(depth)
 
     def left_out(self, past: Past) -> None:
-        """A sequence was not asked for."""
+        """A sequence was not asked for: what is known grows old."""
         past.gain.count *= _FADING
+        for step in self._step.values():
+            step.value += (1.0 - _FADING) * _STEADY * (self._share - step.value)
 
     def _learn_debt(self, row_s: float) -> None:
         if self._debt is None:
