@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from statistics import geometric_mean
 
+from outrider.bench.entrant import Entrant, entrant
 from outrider.bench.interval import Interval, ratio_interval
 from outrider.bench.workload import Message, Prompt, load
 from outrider.core.request import Request
@@ -34,18 +35,6 @@ _WORDS = (
     "amber", "basin", "cobalt", "drift", "ember", "fathom", "gravel", "harbour", "iris", "jetty", "kelp", "lantern",
     "marble", "needle", "orchid", "pebble", "quarry", "ripple", "saddle", "timber", "umber", "velvet", "walnut",
     "yonder", "zephyr", "anchor", "bridle", "copper", "dagger", "engine")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A drafter under a policy."""
-
-    drafter: str
-    policy: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.drafter}@{self.policy}" if self.policy else self.drafter
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +92,11 @@ class Cell:
     identical: bool
 
 
-def run_cell(model: LoadedModel, workload: str, settings: Sequence[Setting], config: CellConfig,
+def run_cell(model: LoadedModel, workload: str, settings: Sequence[str], config: CellConfig,
              tell: Callable[[str], None]) -> list[Cell]:
-    """All settings of a cell, `none` first."""
+    """All settings of a cell, each a drafter or DRAFTER@POLICY, `none` first."""
     requests = _requests(model, workload, config)
-    order = [Setting("none", ""), *settings]
-    engines = {setting.name: _engine(model, setting, requests, config) for setting in order}
+    engines = {setting: _engine(model, entrant(setting), requests, config) for setting in ("none", *settings)}
     done: dict[str, list[Part]] = {name: [] for name in engines}
     draw = random.Random(workload)
     try:
@@ -143,7 +131,7 @@ def _emitted(sequences: Sequence[Running]) -> int:
     return sum(sequence.num_output for sequence in sequences)
 
 
-def _engine(model: LoadedModel, setting: Setting, requests: Sequence[Request], config: CellConfig) -> Engine:
+def _engine(model: LoadedModel, setting: Entrant, requests: Sequence[Request], config: CellConfig) -> Engine:
     longest = max(len(request.token_n) for request in requests) + config.max_tokens + 96
     sizes = EngineConfig(max_sequences=config.batch, cache_tokens=(config.batch + 1) * longest,
                          prefill_tokens=_PROMPTS, draft_policy=setting.policy)

@@ -21,7 +21,7 @@ from outrider.bench.recording import Answer, Proposal, Recording, Seat
 from outrider.core.commit import CommitBatch
 from outrider.core.tree import ANCHOR, EMPTY_TREE, Budget, DraftBatch, DraftTree
 from outrider.drafting.interface import Drafter, SequenceContext, TargetView
-from outrider.drafting.merge import merge, shifts
+from outrider.drafting.merge import joined
 from outrider.policy.decision import pruned
 from outrider.policy.pass_price import PassPrice
 
@@ -234,10 +234,7 @@ class Replayed(_Recorded):
         drafts = [member.propose(states, budgets).trees for member in self.members]
         if len(drafts) == 1:
             return DraftBatch.of(drafts[0], self.target.device)
-        bits = shifts(self.members)
-        trees = [merge(trees, bits, budget.nodes)
-                 for trees, budget in zip(zip(*drafts, strict=True), budgets, strict=True)]
-        return DraftBatch.of(trees, self.target.device)
+        return DraftBatch.of(joined(self.members, drafts, budgets), self.target.device)
 
 
 def cut(tree: DraftTree, budget: Budget, by_level: bool) -> DraftTree:

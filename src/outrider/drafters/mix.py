@@ -18,7 +18,7 @@ from outrider.cache.payload import Pages
 from outrider.core.commit import Candidates, Commit, CommitBatch
 from outrider.core.tree import Budget, DraftBatch
 from outrider.drafting.interface import Drafter, Memory, SequenceContext, TargetView
-from outrider.drafting.merge import merge, shifts
+from outrider.drafting.merge import joined
 from outrider.drafting.syntax import DrafterSpec, drafter_of
 from outrider.errors import ConfigError
 
@@ -105,10 +105,7 @@ class MixDrafter(Drafter[MixState]):
     def propose(self, states: Sequence[MixState], budgets: Sequence[Budget]) -> DraftBatch:
         drafts = [member.propose([state[index] for state in states], budgets).trees
                   for index, member in enumerate(self.members)]
-        bits = shifts(self.members)
-        trees = [merge(trees, bits, budget.nodes)
-                 for trees, budget in zip(zip(*drafts, strict=True), budgets, strict=True)]
-        return DraftBatch.of(trees, self.target.device)
+        return DraftBatch.of(joined(self.members, drafts, budgets), self.target.device)
 
     def fork(self, state: MixState, pages: Pages | None = None) -> MixState:
         return [member.fork(own, part)

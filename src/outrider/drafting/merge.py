@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from outrider.core.tree import ANCHOR, DraftTree
+from outrider.core.tree import ANCHOR, Budget, DraftTree
 from outrider.drafting.interface import Drafter
 
 
 def shifts(members: Sequence[Drafter[Any]]) -> list[int]:
     """The bit of each member's first source in a merged tree."""
     return list(accumulate((len(member.sources) for member in members), initial=0))[:-1]
+
+
+def joined(members: Sequence[Drafter[Any]], drafts: Sequence[Sequence[DraftTree]],
+           budgets: Sequence[Budget]) -> list[DraftTree]:
+    """What all members propose, a merged tree for each budget; `drafts` are their trees, member by member."""
+    bits = shifts(members)
+    return [merge(trees, bits, budget.nodes)
+            for trees, budget in zip(zip(*drafts, strict=True), budgets, strict=True)]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Time that may be spent on finding out, as a share of all time.
 
-What is spent on a guess that seems bad comes out of an account into which every round pays. The share falls by half
-with every try that confirms the guess, down to an eighth, and is whole again after one that refutes it.
+What is spent on a guess that seems bad comes out of an account into which every round pays. Where tries are judged, the
+share falls by half with each that confirms the guess, down to an eighth, and is whole again after one that refutes it.
 """
 
 from __future__ import annotations

@@ -29,9 +29,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A network and the sequences (by index) it is asked for; `rate` in tokens a second, `seconds` its debts not
-    counted.
-    """
+    """A network and the sequences (by index) it is asked for; `rate` is that of the round, in tokens a second."""
 
     member: Member
     chosen: tuple[int, ...]
