@@ -22,6 +22,9 @@ class Sampling:
 
     `seed` None stands for 64 fresh random bits. `logprobs` None asks for none, 0 for the chosen token's, n for the n
     best beside it; they are the target's own, before any of the operations above.
+
+    Before `min_tokens` tokens are out, neither an end token nor one of `stop_ids` is chosen; a stop string still ends
+    the text.
     """
 
     temperature: float = 0.0
@@ -35,6 +38,7 @@ class Sampling:
     seed: int | None = None
     n: int = 1
     max_tokens: int = 256
+    min_tokens: int = 0
     stop: tuple[str, ...] = ()
     stop_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
@@ -45,6 +49,8 @@ class Sampling:
         object.__setattr__(self, "stop_ids", _listed("stop_ids", self.stop_ids, int))
         for name, low, high, whole in _RANGES:
             _check_number(name, getattr(self, name), low, high, whole)
+        if self.min_tokens > self.max_tokens:
+            raise ConfigError(f"min_tokens: got {self.min_tokens}, expected at most max_tokens ({self.max_tokens})")
         if any(not isinstance(text, str) or not text for text in self.stop):
             raise ConfigError("stop: expected non-empty strings")
         if any(not _is_id(token) for token in self.stop_ids):
@@ -95,6 +101,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("seed", 0, MAX_SEED - 1, True),
     ("n", 1, 1024, True),
     ("max_tokens", 1, _INF, True),
+    ("min_tokens", 0, _INF, True),
     ("logprobs", 0, 100, True),
 )
 
