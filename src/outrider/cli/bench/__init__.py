@@ -7,10 +7,10 @@ from types import ModuleType
 
 from outrider.errors import ConfigError, suggestion
 
-SUMMARY = "measure: drafters, the cost of verifying, quality, other engines, policies"
+SUMMARY = "measure: drafters, the cost of verifying, quality, other engines, policies, servers"
 # Action and module; one called `run` would take the place of the function below.
 _HOMES = {"run": "drafters", "cost": "cost", "quality": "quality", "peers": "peers", "record": "record",
-          "simulate": "simulate"}
+          "simulate": "simulate", "serve": "serve"}
 
 
 def run(argv: list[str]) -> int:
