@@ -13,7 +13,7 @@ from types import ModuleType
 import outrider
 from outrider.errors import ConfigError, OutriderError, suggestion
 
-VERBS = ("pull", "models", "doctor", "chat", "generate", "compare", "bench", "train", "export")
+VERBS = ("pull", "models", "doctor", "chat", "generate", "compare", "serve", "bench", "train", "export")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130

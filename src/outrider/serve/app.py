@@ -1,0 +1,37 @@
+"""`create_app`: the application, put together from one router a file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+import outrider
+from outrider.serve import errors
+from outrider.serve.gate import Gate
+from outrider.serve.routes import chat, completions, models, status
+from outrider.serve.service import Service
+
+ROUTERS = (chat.router, completions.router, models.router, status.router)
+
+
+def create_app(service: Service) -> FastAPI:
+    """Routes around one service. When the application ends, what runs is awaited for a while, then the engine ends."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await service.stop()
+
+    app = FastAPI(title="Outrider", version=outrider.__version__, lifespan=life, docs_url=None, redoc_url=None)
+    for router in ROUTERS:
+        app.include_router(router(service))
+    errors.install(app)
+    settings = service.settings
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"],
+                           allow_headers=["*"], expose_headers=["x-request-id"])
+    app.add_middleware(Gate, settings=settings, metrics=service.metrics)
+    return app

@@ -1,0 +1,33 @@
+"""`Asked`: an HTTP request once it is read, on its way to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outrider.core.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """How an answer is to be told. `top_logprobs` None: without log-probabilities."""
+
+    stream: bool = False
+    include_usage: bool = False
+    continuous_usage: bool = False
+    drafters: bool = False
+    echo: bool = False
+    top_logprobs: int | None = None
+    empty: bool = False  # no tokens were asked for: the one that the engine gives is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One engine request for each prompt; `prompts` are their texts, where they came as text and are to be told."""
+
+    requests: tuple[Request, ...]
+    show: Show
+    prompts: tuple[str, ...] = ()
+
+    @property
+    def has_prediction(self) -> bool:
+        return any(request.prediction for request in self.requests)

@@ -1,0 +1,66 @@
+"""What `/v1/completions` answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from outrider.core.request import Result, Sample
+from outrider.serve.asked import Asked
+from outrider.serve.chunks import ChunkWriter, Head, reason
+from outrider.serve.logprob_forms import LogprobForms
+from outrider.serve.running import News
+from outrider.serve.service import Service
+from outrider.serve.stream import quote
+from outrider.serve.usage import speculative, usage
+
+KIND = "text_completion"
+
+
+class CompletionChunks(ChunkWriter):
+    """Chunks of completions: text, older log-probabilities, the finish reason with the last text."""
+
+    def __init__(self, head: Head, asked: Asked, service: Service) -> None:
+        super().__init__(head, asked, service)
+        self._forms = LogprobForms(service.tokenizer)
+        self._offsets: dict[int, int] = {}  # of the text told so far, by choice
+
+    def choices(self, news: News) -> list[str]:
+        delta = news.delta
+        text, logprobs = "" if self.show.empty else delta.text, "null"
+        is_first = news.choice not in self._offsets
+        offset = self._offsets.get(news.choice, 0)
+        if self.show.top_logprobs is not None and not self.show.empty:
+            logprobs = json.dumps(self._forms.legacy(delta.token_n, delta.logprobs, offset))
+        self._offsets[news.choice] = offset + len(delta.text)
+        if is_first and self.show.echo:
+            text = self.asked.prompts[news.choice // self.asked.requests[0].sampling.n] + text
+        if not text and logprobs == "null" and delta.finish_reason is None and not self.show.drafters:
+            return []
+        return [f'{{"index":{news.choice},"text":{quote(text)},"logprobs":{logprobs},'
+                f'"finish_reason":{reason(news)}{self.extension(news)}}}']
+
+
+def document(head: Head, asked: Asked, service: Service, results: Sequence[Result]) -> dict[str, object]:
+    """The whole answer, choices numbered prompt by prompt."""
+    forms = LogprobForms(service.tokenizer)
+    choices: list[dict[str, object]] = []
+    for number, result in enumerate(results):
+        for sample in result.samples:
+            choices.append(_choice(len(choices), asked, number, result, sample, forms))
+    return {**head.fields(), "choices": choices, "usage": usage(results, asked.show.empty),
+            "metrics": speculative(results, service.llm.llm.engine.config.max_draft)}
+
+
+def _choice(index: int, asked: Asked, number: int, result: Result, sample: Sample,
+            forms: LogprobForms) -> dict[str, object]:
+    show = asked.show
+    text = "" if show.empty else sample.text
+    choice: dict[str, object] = {
+        "index": index, "text": asked.prompts[number] + text if show.echo else text,
+        "finish_reason": "length" if show.empty else sample.finish_reason, "logprobs": None}
+    if show.top_logprobs is not None:
+        told_n, entries = ((), ()) if show.empty else (sample.ids, sample.logprobs)
+        prompt_n, before = (result.prompt_ids, result.prompt_logprobs) if show.echo else ((), ())
+        choice["logprobs"] = forms.legacy((*prompt_n, *told_n), (*before, *entries), 0)
+    return choice

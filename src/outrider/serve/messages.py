@@ -1,0 +1,49 @@
+"""From the messages of a body to what a chat template is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from outrider.io.chat_template import ChatTemplate
+from outrider.serve.errors import refused
+from outrider.serve.schema.chat import ChatBody, MessageBody
+from outrider.serve.service import Service
+
+_THINKING = "enable_thinking"
+
+
+def plain_messages(messages: Sequence[MessageBody]) -> list[Mapping[str, object]]:
+    """One text a message; the arguments of tool calls as objects, which is how templates know them."""
+    return [_plain(message) for message in messages]
+
+
+def template_variables(body: ChatBody, service: Service) -> dict[str, object]:
+    """What the template reads beside the messages. Raises: RequestError (no such variable), ApiError."""
+    given = dict(body.chat_template_kwargs or {})
+    if given.get(_THINKING) is False and _THINKING not in ChatTemplate.of(service.tokenizer).variables:
+        del given[_THINKING]  # a model that cannot think does not
+    return given
+
+
+def _plain(message: MessageBody) -> Mapping[str, object]:
+    extra = {name: value for name, value in (message.model_extra or {}).items() if value is not None}
+    if "audio" in extra or "function_call" in extra:
+        raise refused("messages", "audio and function_call are not supported")
+    role = "system" if message.role == "developer" else message.role
+    calls = extra.get("tool_calls")
+    if isinstance(calls, list):
+        extra["tool_calls"] = [_read_arguments(call) for call in calls]
+    return {**extra, "role": role, "content": message.text()}
+
+
+def _read_arguments(call: object) -> object:
+    """OpenAI sends them as a JSON text."""
+    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+        return call
+    function = call["function"]
+    try:
+        arguments = json.loads(function.get("arguments") or "{}")
+    except (TypeError, ValueError):
+        return call
+    return {**call, "function": {**function, "arguments": arguments}}

@@ -1,0 +1,79 @@
+"""`Service`: what all routes share, and the one way from them to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from outrider.core.request import Request
+from outrider.engine.async_llm import AsyncLLM
+from outrider.errors import RequestError
+from outrider.io.tokenizer import Tokenizer
+from outrider.serve.errors import ApiError
+from outrider.serve.metrics import Metrics
+from outrider.serve.running import Running
+from outrider.serve.settings import Settings
+
+_LONG_TEXT = 20_000  # characters; encoding more would hold up everybody's streams
+
+
+class Service:
+    """One model behind all routes. Lives in one event loop."""
+
+    def __init__(self, llm: AsyncLLM, settings: Settings) -> None:
+        if llm.llm.model.tokenizer is None:
+            raise RequestError("this model was loaded without a tokenizer: a server needs one")
+        self.llm, self.settings = llm, settings
+        self.tokenizer: Tokenizer = llm.llm.model.tokenizer
+        self.prompts = llm.llm.prompts
+        self.names = settings.model_names or (llm.llm.model.name,)
+        self.context = llm.llm.engine.context
+        self.created = int(time.time())
+        self.metrics = Metrics(llm, self.names[0])
+        self.is_stopping = False
+        self._running: set[Running] = set()
+
+    def check_model(self, name: str | None) -> None:
+        """Raises: ApiError (404) for a model that is not this one; none named means this one."""
+        if name is not None and name not in self.names:
+            raise ApiError(404, f"the model '{name:.100}' is not served here; there is: {', '.join(self.names)}",
+                           param="model", code="model_not_found")
+
+    async def encode(self, text: str, *, special: bool) -> list[int]:
+        """The ids of a text, without a beginning-of-text token."""
+        if len(text) < _LONG_TEXT:
+            return self.tokenizer.encode(text, special=special)
+        return await asyncio.to_thread(self.tokenizer.encode, text, special=special)
+
+    def room(self, num_prompt: int, param: str = "prompt") -> int:
+        """How many tokens may follow a prompt of this length. Raises: ApiError where it is too long."""
+        longest = min(self.context - 1, self.settings.max_prompt_tokens or self.context)
+        if not 0 < num_prompt <= longest:
+            said = f"has {num_prompt} tokens, and {longest} are allowed" if num_prompt else "is empty"
+            raise ApiError(400, f"{param}: {said}", param=param,
+                           code="context_length_exceeded" if num_prompt else "invalid_value")
+        return self.context - num_prompt
+
+    def start(self, requests: Sequence[Request]) -> Running:
+        """Hand requests to the engine, all of them or none. Raises: ApiError (400, 429)."""
+        num_choices = sum(request.sampling.n for request in requests)
+        if num_choices > self.settings.max_choices:
+            raise ApiError(400, f"n: {num_choices} answers were asked for (prompts times n), at most "
+                                f"{self.settings.max_choices} are given at once", param="n", code="invalid_value")
+        busy = sum(running.num_choices for running in self._running)
+        most = self.llm.llm.engine.config.max_sequences + self.settings.max_waiting
+        if busy + num_choices > most:
+            raise ApiError(429, f"the server is busy with {busy} answers; try again later", code="server_busy",
+                           retry_s=self.metrics.expected_wait_s(busy))
+        running = Running(self.llm, requests, self.settings, self.metrics, self._running.discard)
+        self._running.add(running)
+        return running
+
+    async def stop(self) -> None:
+        """Take no more, finish what runs within the limit, abort the rest and end the engine."""
+        self.is_stopping = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.llm.drain(), self.settings.drain_s)
+        await self.llm.close()
