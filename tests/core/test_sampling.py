@@ -14,7 +14,7 @@ BAD: list[tuple[str, object]] = [
     ("temperature", True), ("top_k", -1), ("top_k", 1.5), ("top_p", 0.0), ("top_p", 1.1), ("top_p", math.nan),
     ("min_p", -0.1), ("min_p", 1.5), ("repetition_penalty", 0.0), ("presence_penalty", 1e9),
     ("frequency_penalty", math.nan), ("seed", -1), ("seed", 2**64), ("seed", 1.0), ("n", 0), ("n", 5000),
-    ("max_tokens", 0), ("max_tokens", 3.5), ("max_tokens", None), ("logprobs", -1), ("logprobs", 101),
+    ("max_tokens", -1), ("max_tokens", 3.5), ("max_tokens", None), ("logprobs", -1), ("logprobs", 101),
     ("min_tokens", -1), ("min_tokens", 2.5), ("min_tokens", 257),
     ("stop", ("",)), ("stop", (3,)), ("stop", 3), ("stop_ids", ("a",)), ("stop_ids", (-1,)), ("stop_ids", (True,)),
     ("stop_ids", 1.5), ("logit_bias", {1: math.inf}), ("logit_bias", {1: "x"}), ("logit_bias", {"1": 1.0}),

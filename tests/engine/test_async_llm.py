@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from outrider import LLM, AsyncLLM, Sampling
-from outrider.core.request import Delta
+from outrider.core.request import Delta, Request
 from outrider.errors import ConfigError, RequestError
 from tiny_engine import loaded
 
@@ -130,3 +130,44 @@ def test_closing_ends_what_is_running_and_refuses_more() -> None:
             await llm.generate("ab", HOT)
 
     asyncio.run(main())
+
+
+def test_an_answer_is_read_as_it_comes_or_as_a_whole() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        request = Request((1, 2, 3), Sampling.of(HOT, logprobs=1), prompt_logprobs=0)
+        wanted = llm.submit(request)
+        with pytest.raises(RequestError, match="still coming"):
+            wanted.result()
+        deltas = [delta async for delta in wanted]
+        assert tuple(token for delta in deltas for token in delta.token_n) == wanted.result().ids
+        assert tuple(item for delta in deltas for item in delta.logprobs) == wanted.result().logprobs
+        assert [item.chosen.token for item in wanted.result().logprobs] == list(wanted.result().ids)
+        assert len(wanted.result().prompt_logprobs) == 3
+        totals = llm.totals()
+        assert (totals.emitted, totals.prompt_tokens) == (15, 3)
+        assert len(totals.drafted_by_source) <= len(llm.sources)
+
+    run(body, drafter="suffix")
+
+
+def test_an_answer_can_be_aborted_before_it_is_read() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        answer = llm.submit(Request((1, 2, 3), LONG))
+        answer.abort()
+        told = [delta async for delta in answer]
+        assert answer.result().finish_reason == "abort"
+        assert sum(len(delta.token_n) for delta in told) <= len(answer.result().ids) < 1500
+
+    run(body)
+
+
+def test_draining_waits_until_nothing_runs() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        await llm.drain()
+        answers = [llm.submit(Request((1, 2, seed), Sampling.of(HOT, n=2))) for seed in range(12)]
+        await llm.drain()
+        assert all(len(answer.result().ids) == 16 for answer in answers)
+        load = llm.load()
+        assert (load.running, load.waiting, load.cache_used) == (0, 0, 0) and load.cache_total > 0
+
+    run(body)

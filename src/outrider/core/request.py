@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from outrider.core.constraint import Constraint
 from outrider.core.sampling import Sampling
 from outrider.core.stats import Stats
 from outrider.errors import RequestError, suggestion
 
 FinishReason = Literal["stop", "length", "abort"]
+MAX_LOGPROBS = 100  # best tokens beside the chosen one
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Request:
     """A tokenised prompt and what is asked of it.
 
     `prediction` is text the user expects in the answer, tokenised, for drafters that copy; it is never forwarded.
-    `scope` separates users: prefix pages and drafter memories are shared only within one.
+    `scope` separates users: prefix pages and drafter memories are shared only within one. `prompt_logprobs` asks for
+    the prompt's own log-probabilities as `Sampling.logprobs` does for the answer's; all of the prompt is then computed.
+    `constraint` is what the answer must look like.
     """
 
     token_n: tuple[int, ...]
@@ -63,6 +67,13 @@ class Request:
     prediction: tuple[int, ...] = ()
     scope: str = ""
     speculation: Speculation = field(default_factory=Speculation)
+    prompt_logprobs: int | None = None
+    constraint: Constraint | None = None
+
+    def __post_init__(self) -> None:
+        count: object = self.prompt_logprobs
+        if count is not None and (type(count) is not int or not 0 <= count <= MAX_LOGPROBS):
+            raise RequestError(f"prompt_logprobs: got {count!r:.80}, expected a whole number from 0 to {MAX_LOGPROBS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:
-    """One emitted token's log-probability and the best `n` beside it, best first."""
+    """One token's log-probability and the best `n` beside it, best first."""
 
     chosen: TokenLogprob
     top: tuple[TokenLogprob, ...]
@@ -86,7 +97,8 @@ class Delta:
     """What one round added to one sample: new text, its token ids, and who guessed each.
 
     `source_n` has one bit set a token (bit i: the drafter's i-th source), 0 for tokens that were the target's own
-    correction or bonus. Text may lag behind ids where a character or a possible stop string is still incomplete.
+    correction or bonus. `logprobs` has an entry a token where they were asked for. Text may lag behind ids where a
+    character or a possible stop string is still incomplete.
     """
 
     sample: int
@@ -94,6 +106,7 @@ class Delta:
     token_n: tuple[int, ...]
     source_n: tuple[int, ...]
     finish_reason: FinishReason | None
+    logprobs: tuple[Logprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +122,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An answer. `str(result)` is its text; with `n` above 1 the fields are the first sample's, `samples` has all."""
+    """An answer. `str(result)` is its text; with `n` above 1 the fields are the first sample's, `samples` has all.
+
+    `prompt_logprobs` has an entry a prompt token where they were asked for; nothing foretells the first: None.
+    """
 
     samples: tuple[Sample, ...]
     prompt_ids: tuple[int, ...]
+    prompt_logprobs: tuple[Logprobs | None, ...] = ()
 
     @property
     def text(self) -> str:

@@ -100,7 +100,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("frequency_penalty", -100.0, 100.0, False),
     ("seed", 0, MAX_SEED - 1, True),
     ("n", 1, 1024, True),
-    ("max_tokens", 1, _INF, True),
+    ("max_tokens", 0, _INF, True),
     ("min_tokens", 0, _INF, True),
     ("logprobs", 0, 100, True),
 )

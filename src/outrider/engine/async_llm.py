@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from outrider.core.request import Delta, Request, Result
 from outrider.core.sampling import Sampling
+from outrider.core.stats import Stats
+from outrider.engine.answer import Answer
 from outrider.engine.llm import DEFAULT_DRAFTER, LLM
 from outrider.engine.prompt import Control, Messages
-from outrider.engine.sequence import Sequence
+from outrider.engine.watch import EngineLoad
 from outrider.errors import RequestError
 from outrider.target.load import LoadedModel
-
-
-@dataclass(slots=True)
-class _Job:
-    """A request under way: where its deltas go, and its sequences once the engine has them."""
-
-    request: Request
-    tell: Callable[[Delta | BaseException | None], None]
-    sequences: list[Sequence]
 
 
 class AsyncLLM:
@@ -34,19 +27,28 @@ class AsyncLLM:
     def __init__(self, model: str | Path | LoadedModel, *, drafter: object = DEFAULT_DRAFTER, **options: Any) -> None:
         self.llm = LLM(model, drafter=drafter, **options)
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._jobs: list[_Job] = []
+        self._answers: list[Answer] = []
+        self._idle: list[Callable[[], object]] = []  # whom to tell when nothing is left to do
         self._closed = False
         self._thread = threading.Thread(target=self._drive, name="outrider-engine", daemon=True)
         self._thread.start()
+
+    def submit(self, request: Request) -> Answer:
+        """Hand over a request, inside a running event loop; the engine starts on it at once, read or not."""
+        if self._closed:
+            raise RequestError("this AsyncLLM is closed: make a new one")
+        answer = Answer(request, lambda stopped: self._calls.put(lambda: self._stop(stopped)))
+        self._calls.put(lambda: self._start(answer))
+        return answer
 
     async def generate(self, prompt: str, sampling: Sampling | None = None, *, prediction: str | None = None,
                        scope: str = "", speculation: Control = None, **changes: Any) -> Result:
         """Complete one text; requests made together share batches."""
         request = self.llm.prompts.request(prompt, Sampling.of(sampling, **changes), prediction, scope, speculation)
-        job, deltas = self._submit(request)
-        async for _ in self._listen(job, deltas):
+        answer = self.submit(request)
+        async for _ in answer:
             pass
-        return Result(tuple(sequence.result() for sequence in job.sequences), request.token_n)
+        return answer.result()
 
     async def chat(self, messages: Messages, sampling: Sampling | None = None, *,
                    template: Mapping[str, object] | None = None, **changes: Any) -> Result:
@@ -59,7 +61,27 @@ class AsyncLLM:
         """The answer as it comes. Leaving the loop early, or cancelling the task, aborts the request."""
         text = prompt if isinstance(prompt, str) else self.llm.prompts.render(prompt, template or {})
         request = self.llm.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope, speculation)
-        return self._listen(*self._submit(request))
+        return aiter(self.submit(request))
+
+    def load(self) -> EngineLoad:
+        """How busy the engine is, at this moment."""
+        return self.llm.engine.load()
+
+    def totals(self) -> Stats:
+        """All sequences' counts since the start, those of running ones too; sources are `sources`."""
+        return copy.deepcopy(self.llm.engine.stats)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Who may have guessed a token: the names of the bits in `Delta.source_n`, lowest first."""
+        return self.llm.engine.drafter.sources
+
+    async def drain(self) -> None:
+        """Until nothing runs or waits. Whoever wants that to happen submits nothing meanwhile."""
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        self._calls.put(lambda: self._idle.append(lambda: loop.call_soon_threadsafe(done.set)))
+        if not self._closed:
+            await done.wait()
 
     async def close(self) -> None:
         """Abort what is running and end the engine's thread."""
@@ -73,24 +95,6 @@ class AsyncLLM:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _submit(self, request: Request) -> tuple[_Job, asyncio.Queue[Delta | BaseException | None]]:
-        if self._closed:
-            raise RequestError("this AsyncLLM is closed: make a new one")
-        loop = asyncio.get_running_loop()
-        deltas: asyncio.Queue[Delta | BaseException | None] = asyncio.Queue()
-        job = _Job(request, lambda item: _tell(loop, deltas, item), [])
-        self._calls.put(lambda: self._start(job))
-        return job, deltas
-
-    async def _listen(self, job: _Job, deltas: asyncio.Queue[Delta | BaseException | None]) -> AsyncIterator[Delta]:
-        try:
-            while (item := await deltas.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            self._calls.put(lambda: self._stop(job))
-
     def _drive(self) -> None:
         """The engine's thread: calls first, then a round; sleeps while there is nothing to do."""
         while True:
@@ -102,48 +106,54 @@ class AsyncLLM:
             if call is None:
                 break
             call()
+            self._tell_idle()
         self.llm.close()
-        for job in list(self._jobs):
-            self._finish(job)
+        for answer in list(self._answers):
+            self._finish(answer)
+        self._tell_idle()
 
     def _round(self) -> None:
         try:
             gained = self.llm.engine.step()
         except Exception as error:
-            for job in list(self._jobs):
-                self._fail(job, error)
-            return
-        for job in list(self._jobs):
-            for sequence in job.sequences:
-                if sequence in gained:
-                    job.tell(sequence.delta())
-            if all(sequence.finish_reason is not None for sequence in job.sequences):
-                self._finish(job)
+            for answer in list(self._answers):
+                self._fail(answer, error)
+            gained = []
+        for sequence in gained:
+            if sequence.listener is not None:
+                sequence.listener(sequence.delta())
+        for answer in [answer for answer in self._answers if answer.is_done]:
+            self._finish(answer)
+        self._tell_idle()
 
-    def _start(self, job: _Job) -> None:
+    def _tell_idle(self) -> None:
+        if self._idle and not self.llm.engine.has_work:
+            for tell in self._idle:
+                tell()
+            self._idle.clear()
+
+    def _start(self, answer: Answer) -> None:
         try:
-            job.sequences = self.llm.engine.add(job.request)
+            answer.sequences = self.llm.engine.add(answer.request)
         except Exception as error:
-            job.tell(error)
+            answer.tell(error)
             return
-        self._jobs.append(job)
+        for sequence in answer.sequences:
+            sequence.listener = answer.tell
+        self._answers.append(answer)
 
-    def _stop(self, job: _Job) -> None:
-        for sequence in job.sequences:
+    def _stop(self, answer: Answer) -> None:
+        for sequence in answer.sequences:
             self.llm.engine.abort(sequence)
-        if job in self._jobs:
-            self._jobs.remove(job)
+        if answer in self._answers:
+            self._finish(answer)
 
-    def _finish(self, job: _Job) -> None:
-        self._jobs.remove(job)
-        job.tell(None)
+    def _finish(self, answer: Answer) -> None:
+        self._answers.remove(answer)
+        answer.tell(None)
 
-    def _fail(self, job: _Job, error: Exception) -> None:
-        self._stop(job)
-        job.tell(error)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, deltas: asyncio.Queue[Delta | BaseException | None],
-          item: Delta | BaseException | None) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(deltas.put_nowait, item)
+    def _fail(self, answer: Answer, error: Exception) -> None:
+        for sequence in answer.sequences:
+            self.llm.engine.abort(sequence)
+        self._answers.remove(answer)
+        answer.tell(error)

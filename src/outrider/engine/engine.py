@@ -29,7 +29,7 @@ from outrider.engine.rules import draw_key, verifier
 from outrider.engine.sequence import Sequence
 from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
-from outrider.engine.watch import Observer, Times, tell
+from outrider.engine.watch import EngineLoad, Observer, Times, tell
 from outrider.errors import CacheFullError, RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.policy.choose import policy_of
@@ -154,8 +154,10 @@ class Engine:
         begin_s = time.perf_counter()
         count, logits_RV = self.drafter.candidates, flight.output.logits_RV
         top_RK = self.chooser.runners_up(logits_RV, count) if count else []
-        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK)
-        self._commit([item.sequence for item in settled], [item.commit for item in settled])
+        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK,
+                         self.stats)
+        told = [item for item in settled if item.commit.token_n]
+        self._commit([item.sequence for item in told], [item.commit for item in told])
         self._inform(flight, settled, time.perf_counter() - begin_s)
         if self._observer is not None:
             host_s = time.perf_counter() - begin_s
@@ -165,7 +167,13 @@ class Engine:
             if item.sequence.finish_reason is not None:
                 self._retire(item.sequence)
         self._count(flight, settled, time.perf_counter() - begin_s)
-        return [item.sequence for item in settled if item.emitted]
+        return [item.sequence for item in settled if item.emitted or item.sequence.finish_reason is not None]
+
+    def load(self) -> EngineLoad:
+        """How busy it is; any thread may ask."""
+        size = self.cache.shape.block_size
+        used = self.cache.shape.num_blocks - self.cache.num_available
+        return EngineLoad(len(self._running), len(self._waiting), used * size, self.cache.shape.num_slots)
 
     def watch(self, observer: Observer | None) -> None:
         """Tell an observer of every round, or nobody."""
@@ -231,9 +239,11 @@ class Engine:
     def _start(self, sequence: Sequence) -> None:
         request = sequence.request
         sequence.started_s = time.perf_counter()
-        sequence.row = self.cache.open(sequence.tokens, request.scope)
+        sequence.row = self.cache.open([] if sequence.scores_prompt else sequence.tokens, request.scope)
         sequence.slot = self.slots.take(sequence.tokens)
         sequence.stats.cached_tokens = cached = self.cache.length(sequence.row)
+        self.stats.prompt_tokens += sequence.num_prompt
+        self.stats.cached_tokens += cached
         if sequence.sampling.has_penalties:
             sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
         pages = self.cache.pages(sequence.row) if self.drafter.payloads else None

@@ -94,8 +94,8 @@ class LLM:
         except BaseException:
             self._abort(added)
             raise
-        return [Result(tuple(sequence.result() for sequence in group), request.token_n)
-                for request, group in zip(requests, added, strict=True)]
+        return [Result(tuple(sequence.result() for sequence in group), request.token_n,
+                       tuple(group[0].prompt_logprobs)) for request, group in zip(requests, added, strict=True)]
 
     def close(self) -> None:
         """Abort what is running and let the drafter go."""

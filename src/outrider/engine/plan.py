@@ -13,18 +13,28 @@ from outrider.engine.sequence import Sequence
 from outrider.policy.interface import Ask
 from outrider.target.pack import Entry
 
+SCORED_ROWS = 128  # of a prompt in one round, where each needs a row of logits: these take a vocabulary's room each
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One sequence's share of a round: its pending tokens, a draft, and whether its next token is wanted."""
+    """One sequence's share of a round: its pending tokens, a draft, whether its next token is wanted, and whether the
+    log-probabilities of the prompt are."""
 
     sequence: Sequence
     token_P: list[int]
     tree: DraftTree
     choosing: bool
+    scoring: bool = False
 
     def entry(self) -> Entry:
-        return Entry(self.sequence.row, self.token_P, self.tree, self.choosing)
+        return Entry(self.sequence.row, self.token_P, self.tree, self.choosing, prompt_logits=self.scoring)
+
+    @property
+    def num_logits(self) -> int:
+        """Rows of the pass whose logits are wanted."""
+        pending = len(self.token_P) if self.scoring else int(self.choosing)
+        return pending + len(self.tree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +57,8 @@ class Plan:
     @property
     def logit_rows(self) -> tuple[int, ...]:
         """The logit row of each choosing part's anchor; the nodes of its tree follow."""
-        sizes = [1 + len(part.tree) for part in self.choosing]
-        return tuple(accumulate(sizes, initial=0))[:-1]
+        ends = accumulate(part.num_logits for part in self.parts)
+        return tuple(end - len(part.tree) - 1 for part, end in zip(self.parts, ends, strict=True) if part.choosing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ def pending_tokens(running: Seq[tuple[Sequence, int]], prefill_tokens: int) -> l
     found = []
     for sequence, cached in running:
         waiting = len(sequence.tokens) - cached
-        take = 1 if waiting == 1 else min(waiting, room)
+        take = 1 if waiting == 1 else min(waiting, room, SCORED_ROWS if sequence.scores_prompt else room)
         if take == 0:
             continue
         room -= take if waiting > 1 else 0
@@ -87,7 +97,8 @@ def ask_for(sequence: Sequence, max_draft: int, limit: int) -> Ask:
 
 def joined(pending: Seq[Pending], drafted: dict[int, DraftTree], device: torch.device, draft_s: float) -> Plan:
     """The plan of a round from what is pending and what was drafted (by index into `pending`)."""
-    parts = tuple(Part(item.sequence, item.token_P, drafted.get(index, EMPTY_TREE), item.is_last)
+    parts = tuple(Part(item.sequence, item.token_P, drafted.get(index, EMPTY_TREE), item.is_last,
+                       item.sequence.scores_prompt)
                   for index, item in enumerate(pending))
     draft = DraftBatch.of([part.tree for part in parts if part.choosing], device)
     return Plan(parts, draft, draft_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from outrider.cache.kv import KVCache
 from outrider.core.commit import Candidates, Commit, Verdict, VerdictBatch
+from outrider.core.distribution import Best, best
 from outrider.core.request import Logprobs, TokenLogprob
+from outrider.core.stats import Stats
 from outrider.engine.plan import Part, Plan
 from outrider.engine.sequence import Sequence
 from outrider.target.interface import ForwardOutput
@@ -39,7 +41,7 @@ class Outcome:
     """One part of a round, verified.
 
     `emitted` are the accepted tokens and then the target's own, `path` the accepted nodes; both empty where a prompt
-    goes on. `packed_row` and `logit_row` say where its rows begin in the step and among the logits.
+    goes on. `packed_row` says where its rows begin in the step, `logit_row` which row of the logits is the anchor's.
     """
 
     part: Part
@@ -73,33 +75,38 @@ def outcomes(plan: Plan, verdicts: VerdictBatch) -> Iterator[Outcome]:
             count = count_B[chosen]
             emitted, path = token_BW[chosen][:count], tuple(node_BW[chosen][1:count])
             chosen += 1
-        yield Outcome(part, emitted, path, packed_row, logit_row)
+        logit_row += part.num_logits
+        yield Outcome(part, emitted, path, packed_row, logit_row - len(part.tree) - 1)
         packed_row += len(part.token_P) + len(part.tree)
-        logit_row += 1 + len(part.tree) if part.choosing else 0
 
 
 def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVCache[Any], ends: Ends,
-           top_RK: list[list[int]]) -> list[Settled]:
+           top_RK: list[list[int]], totals: Stats) -> list[Settled]:
     """Every part's consequences, in plan order. The cache keeps pending rows and accepted nodes, nothing else.
 
-    `top_RK` are the target's runners-up behind every logit row, where the drafter wants them.
+    `top_RK` are the target's runners-up behind every logit row, where the drafter wants them. `totals` counts for all.
     """
     settled = []
     for outcome in outcomes(plan, verdicts):
         sequence = outcome.part.sequence
         known = cache.length(sequence.row) + 1  # tokens that the drafter has been told of
+        if outcome.part.scoring:
+            _score_prompt(outcome, known, output.logits_RV)
         cache.keep(sequence.row, outcome.kept_tokens, outcome.kept)
-        gained = _gain(outcome, ends)
+        if outcome.emitted and not sequence.sampling.max_tokens:  # only the prompt was wanted
+            outcome = replace(outcome, emitted=[], path=())
+            sequence.finish_reason = "length"
+        gained = _gain(outcome, ends, totals)
         _note_logprobs(outcome, gained, output.logits_RV)
         token_n = sequence.tokens[known : known - 1 + len(outcome.part.token_P) + max(gained, 1)]
         settled.append(Settled(sequence, gained, _commit(outcome, token_n, output, top_RK)))
     return settled
 
 
-def _gain(outcome: Outcome, ends: Ends) -> int:
+def _gain(outcome: Outcome, ends: Ends, totals: Stats) -> int:
     """Hands emitted tokens to the sequence until it ends; counts; returns how many it took."""
     part, sequence = outcome.part, outcome.part.sequence
-    stats, sampling = sequence.stats, sequence.sampling
+    sampling, counted = sequence.sampling, (sequence.stats, totals)
     stop_ids = frozenset(sampling.stop_ids).union(() if sampling.ignore_eos else ends.eos_ids)
     is_round = sequence.num_output > 0
     gained = 0
@@ -107,13 +114,14 @@ def _gain(outcome: Outcome, ends: Ends) -> int:
         source = part.tree.source(outcome.path[depth]) if depth < len(outcome.path) else 0
         gained += 1
         if source:
-            stats.count_accepted(depth + 1, source)
+            for stats in counted:
+                stats.count_accepted(depth + 1, source)
         if sequence.gain(token, source, stop_ids, ends.limit):
             break
     if gained and is_round:
-        stats.rounds += 1
-        stats.drafted += len(part.tree)
-        stats.emitted += gained
+        sources = part.tree.source_N or [1] * len(part.tree)
+        for stats in counted:
+            stats.count_round(sources, gained)
     if sequence.finish_reason is not None:
         sequence.text.finish()
     return gained
@@ -130,6 +138,15 @@ def _commit(outcome: Outcome, token_n: list[int], output: ForwardOutput, top_RK:
     return Commit(token_n, feature_nF, part.tree, outcome.verdict, candidates)
 
 
+def _score_prompt(outcome: Outcome, known: int, logits_RV: Tensor) -> None:
+    """Log-probabilities of prompt tokens: every row foretells the one behind it. `known` is the first row's."""
+    sequence, count = outcome.part.sequence, outcome.part.sequence.request.prompt_logprobs or 0
+    token_n = sequence.tokens[known : min(known + len(outcome.part.token_P), sequence.num_prompt)]
+    begin = outcome.logit_row + 1 - len(outcome.part.token_P)
+    assert known == len(sequence.prompt_logprobs), "a prompt is scored in order"
+    sequence.prompt_logprobs += _logprobs(logits_RV[begin : begin + len(token_n)], token_n, count)
+
+
 def _note_logprobs(outcome: Outcome, gained: int, logits_RV: Tensor) -> None:
     sequence = outcome.part.sequence
     if sequence.sampling.logprobs is not None and gained:
@@ -139,11 +156,10 @@ def _note_logprobs(outcome: Outcome, gained: int, logits_RV: Tensor) -> None:
 
 def _logprobs(logits_nV: Tensor, token_n: list[int], count: int) -> list[Logprobs]:
     """The target's own log-probabilities, before any sampling option."""
-    logprob_nV = torch.log_softmax(logits_nV.double(), -1)
     found = []
-    for logprob_V, token in zip(logprob_nV, token_n, strict=True):
-        best = logprob_V.sort(descending=True, stable=True) if count else None
-        top = () if best is None else tuple(TokenLogprob(int(best.indices[i]), float(best.values[i]))
-                                            for i in range(min(count, len(logprob_V))))
+    for logits_V, token in zip(logits_nV, token_n, strict=True):
+        logprob_V = torch.log_softmax(logits_V.double(), -1)
+        first = best(logprob_V, count) if count else Best([], [])
+        top = tuple(map(TokenLogprob, first.token_K, first.value_K))
         found.append(Logprobs(TokenLogprob(token, float(logprob_V[token])), top))
     return found

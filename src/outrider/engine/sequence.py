@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from outrider.core.commit import Commit
@@ -24,9 +25,11 @@ class Sequence:
         self.tokens = list(request.token_n)
         self.num_prompt = len(self.tokens)
         self.logprobs: list[Logprobs] = []
+        self.prompt_logprobs: list[Logprobs | None] = [None] if request.prompt_logprobs is not None else []
         self.stats = Stats(prompt_tokens=self.num_prompt)
         self.history: History | None = None
         self.finish_reason: FinishReason | None = None
+        self.listener: Callable[[Delta], None] | None = None  # who is told of every delta, if anybody is
         self.row = self.slot = -1  # these, the drafter's state and the policy's track exist while it runs
         self.state: Any = None
         self.track: Any = None
@@ -44,6 +47,12 @@ class Sequence:
     @property
     def num_output(self) -> int:
         return len(self.tokens) - self.num_prompt
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether log-probabilities of the prompt are still to be found: by one sample for all."""
+        return (self.request.prompt_logprobs is not None and not self.sample
+                and len(self.prompt_logprobs) < self.num_prompt)
 
     def gain(self, token: int, source: int, stop_ids: frozenset[int], limit: int) -> bool:
         """Take one emitted token; true where it ends the sequence.
@@ -83,7 +92,7 @@ class Sequence:
         output, text = self.output, self.text.text
         new = slice(self._told, len(output))
         told = Delta(self.sample, text[self._told_text :], tuple(output[new]), tuple(self.sources[new]),
-                     self.finish_reason)
+                     self.finish_reason, tuple(self.logprobs[new]))
         self._told, self._told_text = len(output), len(text)
         self._told_end = self.finish_reason is not None
         return told

@@ -27,6 +27,16 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """Sequences that run and that wait; tokens of the cache that are held, and how many there are."""
+
+    running: int
+    waiting: int
+    cache_used: int
+    cache_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One sequence's round: the nodes that were verified, those accepted (root to leaf), the tokens it gave."""
 

@@ -26,7 +26,7 @@ class Entry:
 
     The first `done` of these rows are in the cache already, forwarded earlier in the same round: a drafter grows its
     tree level by level that way. `all_logits` asks for logits of the anchor (the last pending row) and every node, as
-    far as they are forwarded now; false asks for none.
+    far as they are forwarded now; false asks for none. `prompt_logits` asks for those of every row.
     """
 
     row: int
@@ -34,15 +34,23 @@ class Entry:
     tree: DraftTree = EMPTY_TREE
     all_logits: bool = True
     done: int = 0
+    prompt_logits: bool = False
 
     @property
     def count(self) -> int:
         return len(self.token_P) + len(self.tree)
 
     @property
+    def unread(self) -> int:
+        """The rows, of those forwarded now, before the first whose logits are asked for."""
+        if self.prompt_logits:
+            return 0
+        return max(len(self.token_P) - 1 - self.done, 0) if self.all_logits else self.count - self.done
+
+    @property
     def num_logits(self) -> int:
-        """The rows that `all_logits` asks for."""
-        return self.count - max(len(self.token_P) - 1, self.done) if self.all_logits else 0
+        """The rows whose logits are asked for."""
+        return self.count - self.done - self.unread
 
     def parents(self) -> list[int]:
         """The appended row before each in its own branch: pending rows form a chain, and the tree hangs from it."""
@@ -64,8 +72,7 @@ def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device) ->
         span = Span(begin, count, cache.length(entry.row), slot_L, entry.parents(), row=entry.row)
         token += [*entry.token_P, *entry.tree.token_N][entry.done :]
         position += span.position_A[entry.done :]
-        if entry.all_logits:
-            logit_row += range(begin + max(len(entry.token_P) - 1 - entry.done, 0), begin + count)
+        logit_row += range(begin + entry.unread, begin + count)
         spans.append(span)
     return Step(
         token_T=torch.tensor(token, device=device),

@@ -1,0 +1,61 @@
+"""`Answer`: what comes of one request to an `AsyncLLM`, read in an event loop while the engine's thread writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+from outrider.core.request import Delta, Request, Result
+from outrider.engine.sequence import Sequence
+from outrider.errors import RequestError
+
+Item = Delta | BaseException | None
+
+
+class Answer:
+    """`async for delta in answer` gives it as it comes; then `result()` has all of it.
+
+    Leaving the loop early, or cancelling the task, aborts the request. Make it inside a running event loop.
+    """
+
+    def __init__(self, request: Request, stop: Callable[[Answer], None]) -> None:
+        self.request = request
+        self.sequences: list[Sequence] = []  # written by the engine's thread, before the first item
+        self._stop = stop
+        self._error: BaseException | None = None
+        self._loop = asyncio.get_running_loop()
+        self._items: asyncio.Queue[Item] = asyncio.Queue()
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        """Raises: what kept the engine from answering, OutriderError where the request is at fault."""
+        try:
+            while (item := await self._items.get()) is not None:
+                if isinstance(item, BaseException):
+                    self._error = item
+                    raise item
+                yield item
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End it, wherever it is; what was emitted stays readable. Nothing happens where it has ended."""
+        self._stop(self)
+
+    @property
+    def is_done(self) -> bool:
+        return bool(self.sequences) and all(sequence.finish_reason is not None for sequence in self.sequences)
+
+    def result(self) -> Result:
+        """The whole answer. Raises: RequestError while it is still coming; what the loop raised, if it did."""
+        if self._error is not None:
+            raise self._error
+        if not self.is_done:
+            raise RequestError("the answer is still coming: read it to its end first")
+        return Result(tuple(sequence.result() for sequence in self.sequences), self.request.token_n,
+                      tuple(self.sequences[0].prompt_logprobs))
+
+    def tell(self, item: Item) -> None:
+        """From the engine's thread: news, an error, or None for the end."""
+        with suppress(RuntimeError):  # the loop has closed meanwhile: nobody listens any more
+            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
