@@ -11,10 +11,10 @@ from starlette.middleware.cors import CORSMiddleware
 import outrider
 from outrider.serve import errors
 from outrider.serve.gate import Gate
-from outrider.serve.routes import chat, completions, models, status
+from outrider.serve.routes import chat, completions, models, status, tokens
 from outrider.serve.service import Service
 
-ROUTERS = (chat.router, completions.router, models.router, status.router)
+ROUTERS = (chat.router, completions.router, models.router, status.router, tokens.router)
 
 
 def create_app(service: Service) -> FastAPI:

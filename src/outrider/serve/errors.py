@@ -79,6 +79,10 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        kind = request.headers.get("content-type", "")
+        if "json" not in kind and request.method == "POST":
+            return response(ApiError(400, f"the body is '{kind:.60}': expected the header 'content-type: "
+                                          "application/json'", code="invalid_content_type"))
         return response(_of_validation(error.errors()))
 
     async def refused_by_router(request: Request, error: Exception) -> Response:

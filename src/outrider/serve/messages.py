@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from outrider.io.chat_template import ChatTemplate
 from outrider.serve.errors import refused
-from outrider.serve.schema.chat import ChatBody, MessageBody
+from outrider.serve.schema.chat import MessageBody
 from outrider.serve.service import Service
 
 _THINKING = "enable_thinking"
@@ -18,10 +17,10 @@ def plain_messages(messages: Sequence[MessageBody]) -> list[Mapping[str, object]
     return [_plain(message) for message in messages]
 
 
-def template_variables(body: ChatBody, service: Service) -> dict[str, object]:
-    """What the template reads beside the messages. Raises: RequestError (no such variable), ApiError."""
-    given = dict(body.chat_template_kwargs or {})
-    if given.get(_THINKING) is False and _THINKING not in ChatTemplate.of(service.tokenizer).variables:
+def template_variables(given: Mapping[str, object] | None, service: Service) -> dict[str, object]:
+    """What the template reads beside the messages."""
+    given = dict(given or {})
+    if given.get(_THINKING) is False and _THINKING not in service.template_variables:
         del given[_THINKING]  # a model that cannot think does not
     return given
 

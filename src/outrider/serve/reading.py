@@ -30,7 +30,7 @@ async def read_chat(body: ChatBody, service: Service, scope: str) -> Asked:
         _refuse_for_now(name, getattr(body, name))
     if body.tool_choice not in (None, "none", "auto"):
         raise refused("tool_choice", "needs tools")
-    text = service.prompts.render(plain_messages(body.messages), template_variables(body, service))
+    text = service.prompts.render(plain_messages(body.messages), template_variables(body.chat_template_kwargs, service))
     token_n = tuple(service.tokenizer.with_bos(await service.encode(text, special=True)))
     room = service.room(len(token_n), "messages")
     top = (body.top_logprobs or 0) if body.logprobs else None
@@ -80,6 +80,7 @@ def _refuse_for_now(name: str, value: object) -> None:
 
 async def _prompt_ids(prompt: str | list[int], service: Service) -> list[int]:
     if not isinstance(prompt, str):
+        service.check_ids(prompt, "prompt")
         return prompt
     return service.tokenizer.with_bos(await service.encode(prompt, special=True)) if prompt else []
 

@@ -19,7 +19,6 @@ class Refusal:
     neutral: tuple[object, ...] = ()
 
 
-_NO_BEAMS = Refusal("beam search is not supported; leave it out", (False, 1))
 _USE_FORMAT = Refusal("not supported; use response_format with a json_schema")
 REFUSALS: Mapping[str, Refusal] = {
     "functions": Refusal("the deprecated form is not supported; use tools", ([],)),
@@ -29,8 +28,8 @@ REFUSALS: Mapping[str, Refusal] = {
     "web_search_options": Refusal("there is no web search here"),
     "reasoning_effort": Refusal("not supported; templates that know thinking take it from chat_template_kwargs"),
     "verbosity": Refusal("not supported; say in the messages how long the answer should be", ("medium",)),
-    "use_beam_search": _NO_BEAMS,
-    "num_beams": _NO_BEAMS,
+    "use_beam_search": Refusal("beam search is not supported; leave it out", (False,)),
+    "num_beams": Refusal("beam search is not supported; leave it out", (1,)),
     "length_penalty": Refusal("belongs to beam search, which is not supported", (1.0,)),
     "guided_json": _USE_FORMAT,
     "guided_regex": _USE_FORMAT,

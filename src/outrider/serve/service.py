@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 
 from outrider.core.request import Request
 from outrider.engine.async_llm import AsyncLLM
 from outrider.errors import RequestError
+from outrider.io.chat_template import ChatTemplate
 from outrider.io.tokenizer import Tokenizer
 from outrider.serve.errors import ApiError
 from outrider.serve.metrics import Metrics
@@ -35,11 +37,28 @@ class Service:
         self.is_stopping = False
         self._running: set[Running] = set()
 
+    @cached_property
+    def template_variables(self) -> frozenset[str]:
+        """What the chat template reads, if there is one."""
+        return ChatTemplate.of(self.tokenizer).variables if self.tokenizer.template else frozenset()
+
+    @property
+    def num_running(self) -> int:
+        """Answers under way for clients, queueing ones among them."""
+        return sum(running.num_choices for running in self._running)
+
     def check_model(self, name: str | None) -> None:
         """Raises: ApiError (404) for a model that is not this one; none named means this one."""
         if name is not None and name not in self.names:
             raise ApiError(404, f"the model '{name:.100}' is not served here; there is: {', '.join(self.names)}",
                            param="model", code="model_not_found")
+
+    def check_ids(self, token_n: Sequence[int], param: str) -> None:
+        """Raises: ApiError for an id that the vocabulary does not have."""
+        size = self.llm.llm.model.target.vocab_size
+        if token_n and max(token_n) >= size:
+            raise ApiError(400, f"{param}: token id {max(token_n)} is outside the vocabulary of {size}", param=param,
+                           code="invalid_value")
 
     async def encode(self, text: str, *, special: bool) -> list[int]:
         """The ids of a text, without a beginning-of-text token."""
@@ -62,7 +81,7 @@ class Service:
         if num_choices > self.settings.max_choices:
             raise ApiError(400, f"n: {num_choices} answers were asked for (prompts times n), at most "
                                 f"{self.settings.max_choices} are given at once", param="n", code="invalid_value")
-        busy = sum(running.num_choices for running in self._running)
+        busy = self.num_running
         most = self.llm.llm.engine.config.max_sequences + self.settings.max_waiting
         if busy + num_choices > most:
             raise ApiError(429, f"the server is busy with {busy} answers; try again later", code="server_busy",
