@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from outrider.errors import RequestError
@@ -24,15 +25,30 @@ class Grammar:
     field: str = field(default="constraint", compare=False)
 
 
+# Models that are made to go on with JSON like to go on with blanks. A blank, or a line break with its indentation.
+_OPTIONS: Mapping[str, object] = MappingProxyType({"whitespace_pattern": " |\\r?\\n[ \\t]{0,40}"})
+
+
 def json_object(field: str = "response_format") -> Grammar:
     """Any JSON object."""
-    return Grammar("json", '{"type": "object"}', field)
+    return json_schema({"type": "object"}, field=field)
 
 
-def json_schema(schema: Mapping[str, object] | bool, field: str = "json_schema") -> Grammar:
-    """Whatever a JSON schema describes. Raises: RequestError where it is no JSON."""
+def json_schema(schema: Mapping[str, object] | bool, *, lenient: bool = False, field: str = "json_schema") -> Grammar:
+    """Whatever a JSON schema describes; `lenient` disregards keywords that are not supported.
+
+    Raises: RequestError where it is no JSON.
+    """
+    return Grammar("json", schema_text(schema, lenient=lenient, field=field), field)
+
+
+def schema_text(schema: Mapping[str, object] | bool, *, lenient: bool = False, field: str = "json_schema") -> str:
+    """A schema with our options, as it may stand behind %json in a Lark grammar. Raises: RequestError."""
+    if not isinstance(schema, Mapping | bool):
+        raise RequestError(f"{field}: got {schema!r:.80}, expected a JSON schema")
+    keywords = {} if schema is True else {"enum": []} if schema is False else schema
     try:
-        return Grammar("json", json.dumps(schema), field)
+        return json.dumps({**keywords, "x-guidance": {**_OPTIONS, "lenient": lenient}}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"{field}: expected a JSON schema: {error}") from None
 
