@@ -50,7 +50,9 @@ class BenchServe:
     repeat: int = 1
     """Runs of each server at each load: medians are printed, and from two on the 95 % interval of ratios."""
     speculation: str = "as-is"
-    """on, off or as-is (what the server does unless told); several, separated by commas, are measured in turns."""
+    """on, off or as-is (what the server does unless told); several, separated by commas, are measured in turns. Servers
+    beside the first are measured as they are.
+    """
     temperature: float = 0.0
     """0 is greedy."""
     seed: int = 0
@@ -143,8 +145,9 @@ def _contenders(options: BenchServe, modes: dict[str, bool | None], prompts: Seq
     from outrider.bench.serve.contender import introduce, model_at
     from outrider.bench.serve.wire import site_of
 
-    found = []
+    found: list[Contender] = []
     for word in (options.server, *options.beside):
+        own = {"as-is": None} if found else modes
         name, reference = split_name(word)
         if "://" in reference:
             site = site_of(reference, options.api_key)
@@ -152,8 +155,8 @@ def _contenders(options: BenchServe, modes: dict[str, bool | None], prompts: Seq
             tell(f"starting a server for {reference}")
             site = stack.enter_context(started(our_command(reference, shlex.split(options.serve_options)), reference))
         model = options.served_model or model_at(site)
-        for mode, speculation in modes.items():
-            label = f"{name or site.name} {mode}" if len(modes) > 1 else name or site.name
+        for mode, speculation in own.items():
+            label = f"{name or site.name} {mode}" if len(own) > 1 else name or site.name
             terms = Terms(model=model, taken=frozenset(OPTIONAL), speculation=speculation)
             found.append(introduce(label, site, terms, prompts[0], plan.wish))
     if len({one.name for one in found}) < len(found):
