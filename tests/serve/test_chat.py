@@ -122,3 +122,23 @@ def test_models_health_and_version(server: TinyServer) -> None:
     assert server.get("/version").json()["version"]
     assert error_of(server.get("/v1/nothing"), 404)["type"] == "not_found_error"
     assert error_of(server.get(PATH), 405)["message"].startswith(f"GET {PATH}")
+
+
+def test_predictions_are_counted_where_they_are_given(server: TinyServer) -> None:
+    body: dict[str, Any] = {"messages": MESSAGES, "max_tokens": 80, "temperature": 1.2, "seed": 3, "ignore_eos": True}
+    plain = server.answer(PATH, **body)
+    text = plain["choices"][0]["message"]["content"]
+    assert "completion_tokens_details" not in plain["usage"]
+    told = server.answer(PATH, **body, prediction={"type": "content", "content": text})
+    assert told["choices"] == plain["choices"]
+    right = told["usage"]["completion_tokens_details"]
+    assert 20 < right["accepted_prediction_tokens"] < 80
+    wrong_parts = [{"type": "text", "text": "qrst"}, {"type": "text", "text": "uv uv uv"}]
+    wrong = server.answer(PATH, **body, prediction={"type": "content", "content": wrong_parts})
+    assert wrong["choices"] == plain["choices"]
+    assert wrong["usage"]["completion_tokens_details"]["accepted_prediction_tokens"] == 0
+    body["speculation"] = {"enabled": False}
+    none = server.answer(PATH, **body, prediction={"type": "content", "content": text})
+    assert set(none["usage"]["completion_tokens_details"].values()) == {0}
+    last = server.events(PATH, **body, prediction={"content": text}, stream_options={"include_usage": True})[-1]
+    assert set(last["usage"]["completion_tokens_details"].values()) == {0}

@@ -12,7 +12,6 @@ from outrider.serve.logprob_forms import LogprobForms
 from outrider.serve.running import News
 from outrider.serve.service import Service
 from outrider.serve.stream import quote
-from outrider.serve.usage import speculative, usage
 
 KIND = "chat.completion"
 CHUNK_KIND = "chat.completion.chunk"
@@ -44,12 +43,10 @@ class ChatChunks(ChunkWriter):
         return f'{{"index":{news.choice},"delta":{delta},"logprobs":{logprobs},"finish_reason":{finish}{extension}}}'
 
 
-def document(head: Head, asked: Asked, service: Service, results: Sequence[Result]) -> dict[str, object]:
+def choices(asked: Asked, service: Service, results: Sequence[Result]) -> list[dict[str, object]]:
     """The whole answer."""
     forms = LogprobForms(service.tokenizer)
-    choices = [_choice(index, sample, asked, forms) for index, sample in enumerate(results[0].samples)]
-    return {**head.fields(), "choices": choices, "usage": usage(results),
-            "metrics": speculative(results, service.llm.llm.engine.config.max_draft)}
+    return [_choice(index, sample, asked, forms) for index, sample in enumerate(results[0].samples)]
 
 
 def _choice(index: int, sample: Sample, asked: Asked, forms: LogprobForms) -> dict[str, object]:

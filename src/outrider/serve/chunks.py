@@ -12,7 +12,7 @@ from outrider.serve.pieces import PieceSplitter, drafted_by
 from outrider.serve.running import News, Running
 from outrider.serve.service import Service
 from outrider.serve.stream import event, quote
-from outrider.serve.usage import counted, speculative, usage
+from outrider.serve.usage import counted, metrics, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,7 @@ class ChunkWriter(ABC):
         """Nothing, or the usage of all, which carries the metrics too."""
         if not self.show.include_usage:
             return b""
-        results = running.results()
-        told = {"usage": usage(results, self.show.empty),
-                "metrics": speculative(results, self.service.llm.llm.engine.config.max_draft)}
+        told = {"usage": usage(running, self.asked), "metrics": metrics(running.results(), self.service.max_draft)}
         return event(f"{self._opening}[],{json.dumps(told)[1:]}")
 
 

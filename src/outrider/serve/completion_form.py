@@ -12,7 +12,6 @@ from outrider.serve.logprob_forms import LogprobForms
 from outrider.serve.running import News
 from outrider.serve.service import Service
 from outrider.serve.stream import quote
-from outrider.serve.usage import speculative, usage
 
 KIND = "text_completion"
 
@@ -41,15 +40,14 @@ class CompletionChunks(ChunkWriter):
                 f'"finish_reason":{reason(news)}{self.extension(news)}}}']
 
 
-def document(head: Head, asked: Asked, service: Service, results: Sequence[Result]) -> dict[str, object]:
+def choices(asked: Asked, service: Service, results: Sequence[Result]) -> list[dict[str, object]]:
     """The whole answer, choices numbered prompt by prompt."""
     forms = LogprobForms(service.tokenizer)
-    choices: list[dict[str, object]] = []
+    found: list[dict[str, object]] = []
     for number, result in enumerate(results):
         for sample in result.samples:
-            choices.append(_choice(len(choices), asked, number, result, sample, forms))
-    return {**head.fields(), "choices": choices, "usage": usage(results, asked.show.empty),
-            "metrics": speculative(results, service.llm.llm.engine.config.max_draft)}
+            found.append(_choice(len(found), asked, number, result, sample, forms))
+    return found
 
 
 def _choice(index: int, asked: Asked, number: int, result: Result, sample: Sample,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from fastapi import Request
 from starlette.responses import Response
@@ -17,6 +17,9 @@ from outrider.serve.chunks import ChunkWriter, Head
 from outrider.serve.running import News, Running
 from outrider.serve.service import Service
 from outrider.serve.stream import EventStream, while_connected
+from outrider.serve.usage import metrics, usage
+
+Choices = Callable[[Asked, Service, Sequence[Result]], list[dict[str, object]]]
 
 
 def head_of(prefix: str, kind: str, service: Service) -> Head:
@@ -37,15 +40,16 @@ async def streamed(http: Request, service: Service, asked: Asked, writer: ChunkW
     return EventStream(writer.events(running, first, rest))
 
 
-async def whole(http: Request, service: Service, asked: Asked,
-                document: Callable[[Sequence[Result]], Mapping[str, object]]) -> Response:
+async def whole(http: Request, service: Service, asked: Asked, head: Head, choices: Choices) -> Response:
     """All of it at once; a client that leaves ends the work."""
     running = service.start(asked.requests)
     try:
         results = await while_connected(http.receive, _collected(running))
     finally:
         running.stop()
-    return Response(json.dumps(document(results)), media_type="application/json")
+    told = {**head.fields(), "choices": choices(asked, service, results), "usage": usage(running, asked),
+            "metrics": metrics(results, service.max_draft)}
+    return Response(json.dumps(told), media_type="application/json")
 
 
 async def _next(news: AsyncIterator[News]) -> News:

@@ -12,6 +12,7 @@ from outrider.engine.answer import Answer
 from outrider.engine.async_llm import AsyncLLM
 from outrider.serve.errors import ApiError
 from outrider.serve.metrics import Metrics
+from outrider.serve.predicted import Predicted, PredictionCounts
 from outrider.serve.settings import Settings
 
 
@@ -23,17 +24,25 @@ class News:
     delta: Delta
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who counts what all answers did."""
+
+    metrics: Metrics
+    predictions: PredictionCounts
+
+
 class Running:
     """Read `news` to its end, then ask for `results`. Leaving early aborts everything and frees its place.
 
     `release` is called once, with this object, when nothing of it runs any more.
     """
 
-    def __init__(self, llm: AsyncLLM, requests: Sequence[Request], settings: Settings, metrics: Metrics,
+    def __init__(self, llm: AsyncLLM, requests: Sequence[Request], settings: Settings, watch: Watch,
                  release: Callable[[Running], None]) -> None:
         self.requests = tuple(requests)
         self.num_choices = sum(request.sampling.n for request in requests)
-        self._settings, self._metrics, self._release = settings, metrics, release
+        self._metrics, self._predictions, self._release = watch.metrics, watch.predictions, release
         self._begin_s = time.perf_counter()
         self._answers = [llm.submit(request) for request in requests]
         loop = asyncio.get_running_loop()
@@ -60,6 +69,16 @@ class Running:
             self._metrics.finished(results, time.perf_counter() - self._begin_s)
         finally:
             self.stop()
+
+    def predicted(self) -> Predicted:
+        """What came of the predictions of all requests, once the answers have ended."""
+        total = Predicted()
+        for answer in self._answers:
+            for sequence in answer.sequences:
+                counts = self._predictions.of(sequence)
+                total.accepted += counts.accepted
+                total.rejected += counts.rejected
+        return total
 
     def results(self) -> list[Result]:
         """The whole answers, one for each request. Raises: RequestError while they are still coming."""

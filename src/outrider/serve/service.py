@@ -15,7 +15,8 @@ from outrider.io.chat_template import ChatTemplate
 from outrider.io.tokenizer import Tokenizer
 from outrider.serve.errors import ApiError
 from outrider.serve.metrics import Metrics
-from outrider.serve.running import Running
+from outrider.serve.predicted import PredictionCounts
+from outrider.serve.running import Running, Watch
 from outrider.serve.settings import Settings
 
 _LONG_TEXT = 20_000  # characters; encoding more would hold up everybody's streams
@@ -32,8 +33,11 @@ class Service:
         self.prompts = llm.llm.prompts
         self.names = settings.model_names or (llm.llm.model.name,)
         self.context = llm.llm.engine.context
+        self.max_draft = llm.llm.engine.config.max_draft
         self.created = int(time.time())
         self.metrics = Metrics(llm, self.names[0])
+        self._watch = Watch(self.metrics, PredictionCounts())
+        llm.llm.engine.watch(self._watch.predictions.see)
         self.is_stopping = False
         self._running: set[Running] = set()
 
@@ -86,7 +90,7 @@ class Service:
         if busy + num_choices > most:
             raise ApiError(429, f"the server is busy with {busy} answers; try again later", code="server_busy",
                            retry_s=self.metrics.expected_wait_s(busy))
-        running = Running(self.llm, requests, self.settings, self.metrics, self._running.discard)
+        running = Running(self.llm, requests, self.settings, self._watch, self._running.discard)
         self._running.add(running)
         return running
 

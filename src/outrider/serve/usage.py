@@ -7,26 +7,34 @@ from itertools import pairwise
 
 from outrider.core.request import Result
 from outrider.core.stats import Stats
+from outrider.serve.asked import Asked
+from outrider.serve.running import Running
 
 
-def usage(results: Sequence[Result], is_empty: bool = False) -> dict[str, object]:
-    """`usage` of all prompts and choices together; each prompt counts once, however many answers it has."""
+def usage(running: Running, asked: Asked) -> dict[str, object]:
+    """`usage` of all prompts and choices together; each prompt counts once, however many answers it has.
+
+    Of predictions there are counts only where one was given.
+    """
+    results = running.results()
     samples = [sample for result in results for sample in result.samples]
-    cached = sum(max(sample.stats.cached_tokens for sample in result.samples) for result in results)
     num_prompt = sum(len(result.prompt_ids) for result in results)
-    return counted(num_prompt, 0 if is_empty else sum(len(sample.ids) for sample in samples), cached)
+    told = counted(num_prompt, 0 if asked.show.empty else sum(len(sample.ids) for sample in samples))
+    cached = sum(max(sample.stats.cached_tokens for sample in result.samples) for result in results)
+    told["prompt_tokens_details"] = {"cached_tokens": cached}
+    if asked.has_prediction:
+        counts = running.predicted()
+        told["completion_tokens_details"] = {"accepted_prediction_tokens": counts.accepted,
+                                             "rejected_prediction_tokens": counts.rejected}
+    return told
 
 
-def counted(num_prompt: int, num_output: int, num_cached: int | None = None) -> dict[str, object]:
-    """The same from the numbers; the cached ones are known when an answer has ended."""
-    found: dict[str, object] = {"prompt_tokens": num_prompt, "completion_tokens": num_output,
-                                "total_tokens": num_prompt + num_output}
-    if num_cached is not None:
-        found["prompt_tokens_details"] = {"cached_tokens": num_cached}
-    return found
+def counted(num_prompt: int, num_output: int) -> dict[str, object]:
+    """The part that is known while an answer comes."""
+    return {"prompt_tokens": num_prompt, "completion_tokens": num_output, "total_tokens": num_prompt + num_output}
 
 
-def speculative(results: Sequence[Result], max_draft: int) -> dict[str, object]:
+def metrics(results: Sequence[Result], max_draft: int) -> dict[str, object]:
     """`metrics` with vLLM's names for it; nothing where there are several answers, which would be mixed up."""
     samples = [sample for result in results for sample in result.samples]
     if len(samples) != 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from outrider.serve.chat_form import CHUNK_KIND, KIND, ChatChunks, document
+from outrider.serve.chat_form import CHUNK_KIND, KIND, ChatChunks, choices
 from outrider.serve.reading import read_chat
 from outrider.serve.respond import head_of, streamed, whole
 from outrider.serve.schema.chat import ChatBody
@@ -22,6 +22,6 @@ def router(service: Service) -> APIRouter:
         head = head_of("chatcmpl", CHUNK_KIND if asked.show.stream else KIND, service)
         if asked.show.stream:
             return await streamed(http, service, asked, ChatChunks(head, asked, service))
-        return await whole(http, service, asked, lambda results: document(head, asked, service, results))
+        return await whole(http, service, asked, head, choices)
 
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from outrider.serve.completion_form import KIND, CompletionChunks, document
+from outrider.serve.completion_form import KIND, CompletionChunks, choices
 from outrider.serve.reading import read_completion
 from outrider.serve.respond import head_of, streamed, whole
 from outrider.serve.schema.completions import CompletionBody
@@ -22,6 +22,6 @@ def router(service: Service) -> APIRouter:
         head = head_of("cmpl", KIND, service)
         if asked.show.stream:
             return await streamed(http, service, asked, CompletionChunks(head, asked, service))
-        return await whole(http, service, asked, lambda results: document(head, asked, service, results))
+        return await whole(http, service, asked, head, choices)
 
     return found
