@@ -32,8 +32,12 @@ class Chooser(Protocol):
     """Walks the drafts of a round by the target's choices."""
 
     def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
-                 first_row_B: Seq[int]) -> VerdictBatch:
-        """`first_row_B` is the logit row of each sequence's anchor; node i of its tree follows at row + 1 + i."""
+                 first_row_B: Seq[int], position_B: Seq[int]) -> VerdictBatch:
+        """`first_row_B` is the logit row of each sequence's anchor; node i of its tree follows at row + 1 + i.
+
+        `position_B` is where the first token that is chosen will stand. A round may be walked before the one before
+        it is resolved: then the sequences' own tokens are behind, so that their number says nothing here.
+        """
 
     def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
         """The `count` tokens with the best logits of every row, best first, for drafters that want them."""
@@ -56,8 +60,8 @@ class ReferenceChooser:
     """Torch, on any device."""
 
     def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
-                 first_row_B: Seq[int]) -> VerdictBatch:
-        return walk(draft, Choices(logits_RV, sequences, first_row_B))
+                 first_row_B: Seq[int], position_B: Seq[int]) -> VerdictBatch:
+        return walk(draft, Choices(logits_RV, sequences, first_row_B, position_B))
 
     def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
         return logits_RV.topk(count).indices.tolist()
@@ -71,9 +75,9 @@ class NativeChooser:
         self._asker: WeakKeyDictionary[Sequence, choose.Asker] = WeakKeyDictionary()
 
     def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
-                 first_row_B: Seq[int]) -> VerdictBatch:
-        requests = [self._asked(sequence).at(row, len(sequence.tokens))
-                    for sequence, row in zip(sequences, first_row_B, strict=True)]
+                 first_row_B: Seq[int], position_B: Seq[int]) -> VerdictBatch:
+        requests = [self._asked(sequence).at(row, position)
+                    for sequence, row, position in zip(sequences, first_row_B, position_B, strict=True)]
         return self._native.walk(logits_RV, draft, requests)
 
     def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
@@ -98,8 +102,9 @@ class Choices:
     history counts what it is given, so that an interrupted round leaves nothing behind.
     """
 
-    def __init__(self, logits_RV: Tensor, sequences: Seq[Sequence], first_row_B: Seq[int]) -> None:
-        self.logits_RV, self.sequences = logits_RV, sequences
+    def __init__(self, logits_RV: Tensor, sequences: Seq[Sequence], first_row_B: Seq[int],
+                 position_B: Seq[int]) -> None:
+        self.logits_RV, self.sequences, self.position_B = logits_RV, sequences, position_B
         self.first_row_B = torch.tensor(first_row_B, dtype=torch.int64, device=logits_RV.device)
         self._plain = all(sequence.sampling.is_plain_greedy for sequence in sequences)
         self._best_R = logits_RV.argmax(-1) if self._plain else None
@@ -113,13 +118,14 @@ class Choices:
         choice_B = torch.zeros_like(row_B)
         for index, sequence in enumerate(self.sequences):
             if live[index]:
-                choice_B[index] = _choose(sequence, self._histories[index], self.logits_RV[row_B[index]], depth)
+                choice_B[index] = _choose(sequence, self._histories[index], self.logits_RV[row_B[index]],
+                                          self.position_B[index] + depth)
         return choice_B
 
 
-def _choose(sequence: Sequence, history: History | None, logits_V: Tensor, depth: int) -> Tensor:
+def _choose(sequence: Sequence, history: History | None, logits_V: Tensor, position: int) -> Tensor:
     score_V = scores(logits_V, sequence.sampling, history)
-    choice = noisy(score_V, sequence.sampling, sequence.key, len(sequence.tokens) + depth).argmax()
+    choice = noisy(score_V, sequence.sampling, sequence.key, position).argmax()
     if history is not None:
         history.output_V[choice] += 1.0
     return choice

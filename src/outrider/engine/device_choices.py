@@ -26,24 +26,24 @@ class DeviceChooser(ReferenceChooser):
     """See `choices.Chooser`."""
 
     def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
-                 first_row_B: Seq[int]) -> VerdictBatch:
+                 first_row_B: Seq[int], position_B: Seq[int]) -> VerdictBatch:
         if any(sequence.history is not None for sequence in sequences):
-            return super().verdicts(logits_RV, draft, sequences, first_row_B)
+            return super().verdicts(logits_RV, draft, sequences, first_row_B, position_B)
         noises = [RowNoise()] * len(logits_RV)
-        for sequence, tree, first_row in zip(sequences, draft.trees, first_row_B, strict=True):
-            noises[first_row : first_row + 1 + len(tree)] = _noises(sequence, [0, *tree.depths()])
+        for sequence, tree, row, position in zip(sequences, draft.trees, first_row_B, position_B, strict=True):
+            noises[row : row + 1 + len(tree)] = _noises(sequence, position, [0, *tree.depths()])
         choice_R = best_tokens(_filtered(logits_RV, draft, sequences, first_row_B), noises)
         anchor_B = torch.tensor(first_row_B, dtype=torch.int64, device=logits_RV.device)
         return walk(draft, lambda node_B, _alive_B, _depth: choice_R[anchor_B + node_B + 1])
 
 
-def _noises(sequence: Sequence, depths: Seq[int]) -> list[RowNoise]:
+def _noises(sequence: Sequence, position: int, depths: Seq[int]) -> list[RowNoise]:
     """How the rows of one sequence are chosen from, its anchor's first."""
     sampling = sequence.sampling
     if sampling.is_greedy:
         return [RowNoise()] * len(depths)
     temperature = 1.0 if _has_filters(sampling) else sampling.temperature  # `scores` has divided by it already
-    words: dict[int, Words] = {depth: sequence.key.words(len(sequence.tokens) + depth) for depth in set(depths)}
+    words: dict[int, Words] = {depth: sequence.key.words(position + depth) for depth in set(depths)}
     return [RowNoise(temperature, words[depth]) for depth in depths]
 
 

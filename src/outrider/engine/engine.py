@@ -22,6 +22,7 @@ from outrider.drafting.interface import Drafter, SequenceContext
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
 from outrider.engine.limits import limits_of
+from outrider.engine.masks import MaskedChooser, pruned
 from outrider.engine.needs import check_needs, servable
 from outrider.engine.plan import Plan, ask_for, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
@@ -62,7 +63,7 @@ class Engine:
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
         self.config = config or EngineConfig()
         chooser = chooser or chooser_for(target.info, target.device)
-        self.chooser = verifier(self.config.rule, drafter, chooser)
+        self.chooser = MaskedChooser(verifier(self.config.rule, drafter, chooser), target.spec.eos_ids)
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
         self.policy = policy_of(self.config.policy, drafter, target) if policy is None else policy
@@ -127,7 +128,8 @@ class Engine:
         if asks:
             beside = sum(len(item.token_P) for item in pending if not item.sequence.num_output)
             drafted = self.policy.draft(asks, beside)
-            trees = dict(zip(decoding, servable(drafted, self.target.info), strict=True))
+            trees = {index: pruned(pending[index].sequence, tree)
+                     for index, tree in zip(decoding, servable(drafted, self.target.info), strict=True)}
         return joined(pending, trees, self.target.device, time.perf_counter() - begin_s)
 
     def launch(self, plan: Plan) -> Flight:
@@ -142,7 +144,8 @@ class Engine:
         output = self.target.forward(step, self.cache, self.drafter.taps)
         forward_s = time.perf_counter()
         choosing = [part.sequence for part in plan.choosing]
-        verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows)
+        verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows,
+                                         [len(sequence.tokens) for sequence in choosing])
         self.slots.advance(slots, verdicts)
         return Flight(plan, output, verdicts, loads, plan.has_prompts, forward_s - begin_s,
                       time.perf_counter() - forward_s)

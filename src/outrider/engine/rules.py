@@ -51,6 +51,11 @@ def draw_key(rule: RuleName, sequence: Sequence) -> DrawKey | None:
     return DrawKey(sequence.key.seed, sequence.key.sample) if is_drawn else None
 
 
+def verdict_key(sequence: Sequence) -> VerdictKey:
+    """What a ratio rule accepts with for this sequence."""
+    return VerdictKey(sequence.key.seed, sequence.key.sample)
+
+
 class RatioVerifier:
     """Sampled sequences by a ratio rule, on the host; greedy ones by `matching`."""
 
@@ -58,28 +63,27 @@ class RatioVerifier:
         self._rule, self._matching = rule, matching
 
     def verdicts(self, logits_RV: Tensor, draft: DraftBatch, sequences: Seq[Sequence],
-                 first_row_B: Seq[int]) -> VerdictBatch:
+                 first_row_B: Seq[int], position_B: Seq[int]) -> VerdictBatch:
         greedy = [index for index, sequence in enumerate(sequences) if sequence.sampling.is_greedy]
         blank_BW = torch.full((len(draft), draft.max_depth + 1), -1, device=draft.device)
         batch = VerdictBatch(blank_BW, blank_BW - 1, torch.zeros(len(draft), dtype=torch.int64, device=draft.device))
         if greedy:
             trees = DraftBatch.of([draft.trees[index] for index in greedy], draft.device)
             part = self._matching.verdicts(logits_RV, trees, [sequences[index] for index in greedy],
-                                           [first_row_B[index] for index in greedy])
+                                           [first_row_B[index] for index in greedy],
+                                           [position_B[index] for index in greedy])
             batch.token_BW[greedy, : part.token_BW.shape[1]] = part.token_BW
             batch.node_BW[greedy, : part.node_BW.shape[1]] = part.node_BW
             batch.count_B[greedy] = part.count_B
         for index in sorted({*range(len(draft))} - {*greedy}):
             tree = _drawn(draft.trees[index])
-            _write(batch, index, tree, self._verdict(logits_RV, tree, sequences[index], first_row_B[index]))
+            dice = KeyedDice(verdict_key(sequences[index]), position_B[index])
+            law = law_of(logits_RV, tree, sequences[index], first_row_B[index])
+            _write(batch, index, tree, self._rule(tree, law, dice))
         return batch
 
     def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
         return self._matching.runners_up(logits_RV, count)
-
-    def _verdict(self, logits_RV: Tensor, tree: DrawnTree, sequence: Sequence, first_row: int) -> Verdict:
-        dice = KeyedDice(VerdictKey(sequence.key.seed, sequence.key.sample), len(sequence.tokens))
-        return self._rule(tree, law_of(logits_RV, tree, sequence, first_row), dice)
 
 
 def law_of(logits_RV: Tensor, tree: DraftTree, sequence: Sequence, first_row: int) -> Law:
