@@ -169,7 +169,7 @@ def split_name(word: str) -> tuple[str, str]:
     name, equals, reference = word.partition("=")
     if equals and "/" not in name:
         return name, reference
-    return ("" if "://" in word else Path(word).stem), word
+    return ("" if "://" in word else Path(word).name.removesuffix(".gguf")), word
 
 
 def _measure(options: BenchServe, contenders: Sequence[Contender], prompts: Sequence[Prompt], plan: Plan) -> int:
