@@ -91,7 +91,7 @@ def test_one_more_pass_moves_the_price_by_little(curve: Curve, passes: list[tupl
     price.observe(loads, seconds)
     after = price.curve
     for old, new in zip((*before.base_n, *before.slope_n), (*after.base_n, *after.slope_n), strict=True):
-        assert abs(new - old) <= (0.1 if passes else 0.05) * old + 1e-15
+        assert abs(new - old) <= (0.25 if len(passes) > 1 else 0.05) * old + 1e-15
 
 
 def test_what_passes_agree_on_is_believed_at_once_and_a_hiccup_is_not() -> None:
@@ -140,14 +140,14 @@ def test_sizes_are_corrected_apart() -> None:
     assert price.base_s[8] == pytest.approx(0.048, rel=0.03)
 
 
-def test_a_slower_machine_reaches_the_sizes_nobody_runs_but_later() -> None:
+def test_a_machine_that_gets_slower_is_followed_at_once_in_all_sizes() -> None:
     price = PassPrice(CURVE)
-    repeated(price, 1, 0.013, 15)
-    assert price.base_s[1] > 1.2 * 0.010
-    assert price.base_s[8] < 1.1 * 0.032
-    repeated(price, 1, 0.013, 1500)
-    assert price.base_s[8] == pytest.approx(1.3 * 0.032, rel=0.05)
-    assert price.base_s[1] == pytest.approx(0.013, rel=0.02)
+    repeated(price, 1, 0.018, 8)
+    assert price.base_s[1] == pytest.approx(0.018, rel=0.05)
+    assert price.base_s[8] == pytest.approx(0.032 + 0.008, rel=0.1)
+    repeated(price, 1, 0.010, 8)
+    assert price.base_s[1] == pytest.approx(0.010, rel=0.05)
+    assert price.base_s[8] == pytest.approx(0.032, rel=0.1)
 
 
 def test_attention_is_corrected_apart_from_the_rest() -> None:

@@ -2,12 +2,13 @@
 
     T(loads) = T0(rows of all loads) + sum over loads of context * slope(rows of the load)
 
-    price of a grid point = pace · step of that point    pace: the whole machine, all points alike
-    slope                 = pace · incline · slope       incline: attention against the rest
+    price of a grid point = step of that point + shift    shift: what every pass takes longer than it did at first
+    slope                 = incline * slope               incline: attention against the rest
 
-An observed pass moves the two steps around its rows. What they keep of it seeps into the pace, so that a machine that
-became slower as a whole reaches the points that nobody visits, only later. What several passes of a size agree on is
-believed at once: memory that is shared changes its speed within seconds, and a single hiccup tells nothing.
+An observed pass moves the two steps around its rows by a little. What several passes in a row agree on is believed at
+once, of all sizes: memory that is shared changes its speed by half within seconds, and plain and drafted rounds have to
+be compared at the same speed. It is a shift and not a factor, because slow memory hides the work on further rows.
+A single hiccup tells nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from outrider.policy.interface import Load
 MAX_ROWS = 512
 _SHORTEST_S, _LONGEST_S = 1e-9, 1e5  # what lies outside is damage
 _RATE = 0.1
-_SEEP = 0.005  # slow against the rate: it disturbs points that are right
-_QUICK, _REMEMBERED = 0.25, 3  # the same where the middle one of so many surprises is at least as large
-_SURPRISE = 0.3  # a pass counts as this much slower or faster at most: hiccups are common and tell nothing
+_QUICK, _REMEMBERED = 0.5, 3  # how far the shift follows, where so many surprises point the same way
+_SURPRISE = 0.4  # a pass counts as this much slower or faster at most: hiccups are common and tell nothing
 _MOST = 4.0  # times the measured price, and as many times less
+_DEEPEST = 0.75  # of the smallest step, that the shift takes away at most
 _STALE = 0.015
 
 
@@ -60,10 +61,10 @@ class PassPrice:
     def __init__(self, curve: Curve) -> None:
         self._measured = curve
         self._rows_n = list(curve.rows_n)
-        self._step_n = list(curve.base_n)  # seconds at a pace of 1
-        self._pace = self._incline = 1.0
-        self._surprises: dict[int, list[float]] = {}  # the last ones, by the grid point below
-        self._shown_n, self._shown_slope = [0.0], 0.0  # what the lists were made of
+        self._step_n = list(curve.base_n)
+        self._shift_s, self._incline = 0.0, 1.0
+        self._surprises: list[float] = []  # the last ones
+        self._shown_n, self._shown_incline = [0.0], 0.0  # what the lists were made of
         self._slope_s = _expanded(curve.context_rows_n, curve.slope_n)
         self.base_s: list[float] = []
         self.context_s: list[float] = []
@@ -72,9 +73,8 @@ class PassPrice:
     @property
     def curve(self) -> Curve:
         """As corrected, for saving."""
-        slope = self._pace * self._incline
-        return Curve(self._measured.rows_n, tuple(self._pace * step for step in self._step_n),
-                     self._measured.context_rows_n, tuple(slope * at for at in self._measured.slope_n))
+        return Curve(self._measured.rows_n, tuple(self._shift_s + step for step in self._step_n),
+                     self._measured.context_rows_n, tuple(self._incline * at for at in self._measured.slope_n))
 
     def seconds(self, loads: Sequence[Load]) -> float:
         """The price of a pass; none costs nothing."""
@@ -97,20 +97,23 @@ class PassPrice:
         below = max(0, bisect_right(self._rows_n, rows) - 1)
         above = min(below + 1, len(self._rows_n) - 1)
         weight = self._weight(below, above, rows)
-        base_s = self._pace * self._base(below, above, weight, rows)
-        attention_s *= self._pace * self._incline
+        base_s = self._base(below, above, weight, rows)
+        attention_s *= self._incline
         surprise = seconds / (base_s + attention_s) - 1.0
-        move = self._move(below, min(max(surprise, -_SURPRISE), _SURPRISE))
+        surprise = min(max(surprise, -_SURPRISE), _SURPRISE)
         share = attention_s / (base_s + attention_s)
-        self._correct(below, above, weight, move * (1.0 - share))
-        self._incline = _bounded(self._incline * (1.0 + move * share))
+        self._correct(below, above, weight, _RATE * surprise * (1.0 - share))
+        self._incline = _bounded(self._incline * (1.0 + _RATE * surprise * share))
+        self._follow(surprise * (1.0 - share))
         self._refresh(below, above)
 
-    def _move(self, below: int, surprise: float) -> float:
-        """How far a surprise moves the price: by little, unless the last ones of that size say the same."""
-        last = self._surprises[below] = [*self._surprises.get(below, ())[1 - _REMEMBERED :], surprise]
-        agreed = sorted(last)[len(last) // 2] if len(last) == _REMEMBERED else 0.0
-        return max(_QUICK * agreed, _RATE * surprise, key=abs) if agreed * surprise > 0.0 else _RATE * surprise
+    def _follow(self, surprise: float) -> None:
+        """Moves the shift where the last surprises point the same way: by most of what the least of them says."""
+        last = self._surprises = [*self._surprises[1 - _REMEMBERED :], surprise]
+        if len(last) == _REMEMBERED and (min(last) > 0.0 or max(last) < 0.0):
+            moved_s = self._shift_s + _QUICK * min(last, key=abs) * (self._shift_s + self._step_n[0])
+            self._shift_s = min(moved_s, (_MOST - 1.0) * self._measured.base_n[0])
+        self._shift_s = max(self._shift_s, -_DEEPEST * self._step_n[0])
 
     def _weight(self, below: int, above: int, rows: int) -> float:
         """How near to the upper one of two grid points."""
@@ -119,23 +122,18 @@ class PassPrice:
         return (rows - self._rows_n[below]) / (self._rows_n[above] - self._rows_n[below])
 
     def _base(self, below: int, above: int, weight: float, rows: int) -> float:
-        """T0 at a pace of 1, of the steps as they are now; beyond the grid, that of the list."""
+        """T0 of the steps as they are now; beyond the grid, that of the list."""
+        step_s = self._shift_s + self._step_n[below]
         if below == above and rows > self._rows_n[below]:
-            return self._step_n[below] * self.base_s[rows] / self._shown_n[below]
-        return self._step_n[below] + weight * (self._step_n[above] - self._step_n[below])
+            return step_s * self.base_s[rows] / self._shown_n[below]
+        return step_s + weight * (self._step_n[above] - self._step_n[below])
 
     def _correct(self, below: int, above: int, weight: float, move: float) -> None:
-        """Moves two steps by their share, lets some of what they have gained seep into the pace, and keeps order."""
+        """Moves two steps by their share, and keeps order."""
         step_n, first_n = self._step_n, self._measured.base_n
-        seeping = 0.0
         for point, part in ((below, 1.0 - weight), (above, weight)):
-            factor = _bounded(step_n[point] / first_n[point] * (1.0 + move * part))
-            step_n[point] = first_n[point] * factor
-            seeping += part * min(max(factor - 1.0, -_SURPRISE), _SURPRISE)
-        before, self._pace = self._pace, _bounded(self._pace * (1.0 + _SEEP * seeping))
-        for point, part in ((below, 1.0 - weight), (above, weight)):
-            if part:
-                step_n[point] = first_n[point] * _bounded(step_n[point] / first_n[point] * before / self._pace)
+            factor = (step_n[point] + move * part * (self._shift_s + step_n[point])) / first_n[point]
+            step_n[point] = first_n[point] * _bounded(factor)
         if move < 0.0:
             step_n[below] = min(step_n[below], step_n[above])
         else:
@@ -156,19 +154,18 @@ class PassPrice:
 
     def _refresh(self, below: int, above: int) -> None:
         """Writes the lists anew once something in them has moved so far that it may matter."""
-        slope = self._pace * self._incline
-        moved = abs(slope - self._shown_slope) > _STALE * self._shown_slope
+        moved = abs(self._incline - self._shown_incline) > _STALE * self._shown_incline
         for point in (below, above):
             shown = self._shown_n[point]
-            moved = moved or abs(self._pace * self._step_n[point] - shown) > _STALE * shown
+            moved = moved or abs(self._shift_s + self._step_n[point] - shown) > _STALE * shown
         if moved:
             self._expand()
 
     def _expand(self) -> None:
-        self._shown_slope = self._pace * self._incline
-        self._shown_n = [self._pace * step for step in self._step_n]
+        self._shown_incline = self._incline
+        self._shown_n = [self._shift_s + step for step in self._step_n]
         self.base_s[:] = _expanded(self._rows_n, self._shown_n)
-        self.context_s[:] = [self._shown_slope * slope for slope in self._slope_s]
+        self.context_s[:] = [self._incline * slope for slope in self._slope_s]
 
 
 def _expanded(rows_n: Sequence[int], value_n: Sequence[float]) -> list[float]:
