@@ -159,9 +159,9 @@ def test_the_adaptive_policy_leaves_the_law() -> None:
     """At prices around that at which it asks, so that one round decides whether the next has a draft."""
     p, drafter = laws()
     varied = False
-    for row in (0.1, 0.2, 0.3, 0.4, 0.5):
+    for row in (0.2, *(0.25 + 0.01 * step for step in range(9)), 0.5):
         curve = Curve((1, 4), (PLAIN_S, PLAIN_S * (1 + 3 * row)), (1,), (0.0,))
-        found, drafted = enumerated(warmed(drafter, curve, [1] * 6), drafter, p, 5)
+        found, drafted = enumerated(warmed(drafter, curve, [1]), drafter, p, 5)
         assert found.error(p) < 1e-12
         varied = varied or depends_on_the_past(drafted)
     assert varied, "what was drafted never depended on what had been accepted"

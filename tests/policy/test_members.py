@@ -146,3 +146,15 @@ def test_own_evidence_outweighs_that_of_others_and_fades() -> None:
     for _ in range(300):
         one.left_out(lucky)
     assert one.expected(lucky) < 0.2
+
+
+def test_a_gain_is_hoped_to_be_a_little_more_than_its_mean_and_less_so_the_more_is_known() -> None:
+    one, past, hopes = network(), Past(), []
+    for _ in range(60):
+        for gain in (0, 2):
+            one.settle(past, gain, 2, 2)
+        hopes.append(one.expected(past) - 1.0)
+    assert 0.0 < hopes[-1] < 0.2
+    for _ in range(300):
+        one.left_out(past)
+    assert one.expected(past) - 1.0 > 2 * hopes[-1], "what is not asked is doubted"

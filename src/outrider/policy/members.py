@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any
 
 from outrider.drafting.interface import Drafter
 
 _RATE = 0.1  # of running means
-_BELIEF = 10.0  # rounds that what other sequences showed is worth to one that has shown little
+_BELIEF = 20.0  # rounds that what other sequences showed is worth to one that has shown little
+_GAIN_RATE, _OWN_RATE = 0.03, 0.05  # of gains, of all sequences and of one: single rounds differ much
+_MEMORY = 3.0  # times the rounds that a mean remembers, that it can be worth at most
+_SPREAD = 2.0  # of gains, squared, until it is known
+_HOPE = 0.5  # errors of a gain's mean that are hoped for on top of it
+_DOUBT = 0.99  # of what is known of a network, for each sequence and round in which it was not asked
 _FADING = 0.97  # of what a sequence showed, for each round in which a network was not asked: texts change
 _STEADY = 0.33  # as fast as that, what its levels took is forgotten: machines change more rarely
 _SMALL_DEBT, _LARGE_DEBT = 3, 16  # tokens a sequence: what a level hides, and what tells the price of a token
@@ -22,7 +28,8 @@ _HICCUP = 2.0  # times the usual: more is not believed of a single time
 _NOTICED = 0.01  # share of a plain step above which asking is worth avoiding
 _LONGEST_REST = 16
 _OFTEN = 8  # of so many askings one is timed
-_FIRST_GAIN, _FIRST_NODES, _FIRST_ROUNDS = 4.0, 5.0, 8.0  # believed of a network that was never asked
+_FIRST_GAIN, _GAIN_ROUNDS = 2.0, 3.0  # believed of a network that was never asked, for so many rounds
+_FIRST_NODES, _NODE_ROUNDS = 5.0, 8.0
 
 
 @dataclass(slots=True)
@@ -35,6 +42,29 @@ class Mean:
     def add(self, value: float) -> None:
         self.count += 1.0
         self.value += max(_RATE, 1.0 / self.count) * (value - self.value)
+
+
+@dataclass(slots=True)
+class Gain:
+    """Accepted nodes a round in which a network was asked: their running mean, and how far single rounds lie from it.
+
+    `count` is the number of rounds that the mean is worth.
+    """
+
+    rate: float
+    value: float = 0.0
+    count: float = 0.0
+    variance: float = _SPREAD
+
+    def add(self, value: float) -> None:
+        weight, error = max(self.rate, 1.0 / (self.count + 1.0)), value - self.value
+        self.value += weight * error
+        self.variance += weight * (error * error - self.variance)
+        self.count = min(self.count + 1.0, _MEMORY / self.rate)
+
+    def fade(self, share: float) -> None:
+        """What is known grows old."""
+        self.count *= share
 
 
 @dataclass(slots=True)
@@ -63,7 +93,7 @@ class Rest:
 class Past:
     """What a network brought one sequence: accepted nodes a round in which it was asked."""
 
-    gain: Mean = field(default_factory=lambda: Mean(0.0))
+    gain: Gain = field(default_factory=lambda: Gain(_OWN_RATE))
 
 
 class Member:
@@ -74,8 +104,8 @@ class Member:
         self.bits = ((1 << len(drafter.sources)) - 1) << shift
         self.has_network = drafter.read_bytes > 0
         self._share = share  # what its network reads, of what the target's reads
-        self.gain, self.nodes, self.depth = (Mean(value, _FIRST_ROUNDS)
-                                             for value in (_FIRST_GAIN, _FIRST_NODES, _FIRST_NODES))
+        self.gain = Gain(_GAIN_RATE, _FIRST_GAIN, _GAIN_ROUNDS)
+        self.nodes, self.depth = Mean(_FIRST_NODES, _NODE_ROUNDS), Mean(_FIRST_NODES, _NODE_ROUNDS)
         # Plain steps of the target that a level takes, by how many sequences are asked at once: where the machine gets
         # slower, both do.
         self._step: dict[int, Mean] = {}
@@ -101,9 +131,13 @@ class Member:
         return tokens * (self._share * row_s if self._debt is None else self._debt.value)
 
     def expected(self, past: Past) -> float:
-        """Accepted nodes to be expected for a sequence, if the member is asked."""
+        """Accepted nodes to be hoped for with a sequence, if the member is asked.
+
+        A little more than the mean, by how little is known: what is not asked says nothing, and would never be again.
+        """
         own = past.gain.count
-        return (past.gain.value * own + self.gain.value * _BELIEF) / (own + _BELIEF)
+        mean = (past.gain.value * own + self.gain.value * _BELIEF) / (own + _BELIEF)
+        return mean + _HOPE * sqrt(self.gain.variance / (self.gain.count + own + 1.0))
 
     def rests_long(self, plain_s: float) -> bool:
         """Whether asking costs so much that a member with nothing to say should rest."""
@@ -136,7 +170,8 @@ class Member:
 
     def left_out(self, past: Past) -> None:
         """A sequence was not asked for: what is known grows old."""
-        past.gain.count *= _FADING
+        past.gain.fade(_FADING)
+        self.gain.fade(_DOUBT)
         for step in self._step.values():
             step.value += (1.0 - _FADING) * _STEADY * (self._share - step.value)
 
