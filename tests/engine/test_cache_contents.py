@@ -25,7 +25,7 @@ def poison(engine: Engine) -> None:
     key_SGK = cache.layers[0].key_SGK
     is_owned = torch.zeros(len(key_SGK), dtype=torch.bool, device=key_SGK.device)
     size = cache.shape.block_size
-    for sequence in engine._running:
+    for sequence in engine.scheduler.running:
         is_owned[cache.slots(sequence.row, 0)] = True
     for block in cache._pool._kept:
         is_owned[block * size : (block + 1) * size] = True
@@ -44,7 +44,7 @@ def fresh(target: DecoderTarget, tokens: list[int]) -> tuple[KVCache, int]:
 
 
 def check_contents(engine: Engine, target: DecoderTarget) -> None:
-    for sequence in engine._running:
+    for sequence in engine.scheduler.running:
         length = engine.cache.length(sequence.row)
         if length:
             cache, row = fresh(target, sequence.tokens[:length])

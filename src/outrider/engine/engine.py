@@ -8,17 +8,15 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from outrider.core.commit import Commit, CommitBatch, VerdictBatch
-from outrider.core.distribution import History
+from outrider.core.commit import VerdictBatch
 from outrider.core.request import Request
 from outrider.core.stats import Stats
 from outrider.core.tree import DraftTree
-from outrider.drafting.interface import Drafter, SequenceContext
+from outrider.drafting.interface import Drafter
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
 from outrider.engine.limits import limits_of
@@ -26,12 +24,13 @@ from outrider.engine.masks import MaskedChooser, pruned
 from outrider.engine.needs import check_needs, servable
 from outrider.engine.plan import Plan, ask_for, joined, pending_tokens
 from outrider.engine.resolve import Ends, Settled, settle
-from outrider.engine.rules import draw_key, verifier
+from outrider.engine.rules import verifier
+from outrider.engine.scheduler import Scheduler
+from outrider.engine.seats import Seats
 from outrider.engine.sequence import Sequence
-from outrider.engine.slots import Slots
 from outrider.engine.text import TextStream
 from outrider.engine.watch import EngineLoad, Observer, Times, tell
-from outrider.errors import CacheFullError, RequestError
+from outrider.errors import RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.policy.choose import policy_of
 from outrider.policy.interface import Fate, Load, Pass, Policy
@@ -67,16 +66,17 @@ class Engine:
         self.context = context_size(target.context, self.config.context)
         self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
         self.policy = policy_of(self.config.policy, drafter, target) if policy is None else policy
-        self.slots = Slots(self.config.max_sequences, target.device)
         self.stats = Stats()
-        self._waiting: deque[Sequence] = deque()
-        self._running: list[Sequence] = []
+        self.seats = Seats(target, drafter, self.policy, self.config.rule, self.cache, self.config.max_sequences,
+                           self.stats)
+        scratch = max((payload.scratch for payload in drafter.payloads), default=0)
+        self.scheduler = Scheduler(self.config, self.seats, self.context, max(self.config.max_draft, scratch))
         self._observer: Observer | None = None
         self._ends = Ends(target.spec.eos_ids, self.context)
 
     @property
     def has_work(self) -> bool:
-        return bool(self._waiting or self._running)
+        return self.scheduler.has_work
 
     def add(self, request: Request) -> list[Sequence]:
         """Queue a request; one sequence for each of its `n` samples. Raises: RequestError, CacheFullError."""
@@ -84,7 +84,7 @@ class Engine:
         seeded = replace(request, sampling=request.sampling.seeded())
         stops = request.sampling.stop
         added = [Sequence(seeded, sample, TextStream(self.tokenizer, stops)) for sample in range(request.sampling.n)]
-        self._waiting.extend(added)
+        self.scheduler.add(added)
         return added
 
     def step(self) -> list[Sequence]:
@@ -109,15 +109,12 @@ class Engine:
         if sequence.finish_reason is None:
             sequence.finish_reason = "abort"
             sequence.text.finish()
-        if sequence in self._running:
-            self._retire(sequence)
-        elif sequence in self._waiting:
-            self._waiting.remove(sequence)
+        self.scheduler.remove(sequence)
 
     def plan(self) -> Plan:
         """Admit what fits, collect pending tokens, draft for the sequences that decode."""
-        self._admit()
-        running = [(sequence, self.cache.length(sequence.row)) for sequence in self._running]
+        self.scheduler.admit()
+        running = [(sequence, self.cache.length(sequence.row)) for sequence in self.scheduler.running]
         pending = pending_tokens(running, self.config.prefill_tokens)
         begin_s = time.perf_counter()
         # Prefill gives the first token alone, however its chunks fall, so that a round means the same everywhere.
@@ -140,13 +137,13 @@ class Engine:
         step = pack(self.cache, entries, self.target.device)
         slots = [part.sequence.slot for part in plan.choosing]
         anchor_row_B = step.logit_row_R[list(plan.logit_rows)]
-        step.token_T[anchor_row_B] = self.slots.anchors(slots)
+        step.token_T[anchor_row_B] = self.seats.slots.anchors(slots)
         output = self.target.forward(step, self.cache, self.drafter.taps)
         forward_s = time.perf_counter()
         choosing = [part.sequence for part in plan.choosing]
         verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows,
                                          [len(sequence.tokens) for sequence in choosing])
-        self.slots.advance(slots, verdicts)
+        self.seats.slots.advance(slots, verdicts)
         return Flight(plan, output, verdicts, loads, plan.has_prompts, forward_s - begin_s,
                       time.perf_counter() - forward_s)
 
@@ -160,7 +157,7 @@ class Engine:
         settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK,
                          self.stats)
         told = [item for item in settled if item.commit.token_n]
-        self._commit([item.sequence for item in told], [item.commit for item in told])
+        self.seats.tell([item.sequence for item in told], [item.commit for item in told])
         self._inform(flight, settled, time.perf_counter() - begin_s)
         if self._observer is not None:
             host_s = time.perf_counter() - begin_s
@@ -168,15 +165,15 @@ class Engine:
                  Times(flight.plan.draft_s, flight.target_s, flight.verify_s, host_s))
         for item in settled:
             if item.sequence.finish_reason is not None:
-                self._retire(item.sequence)
+                self.scheduler.remove(item.sequence)
         self._count(flight, settled, time.perf_counter() - begin_s)
         return [item.sequence for item in settled if item.emitted or item.sequence.finish_reason is not None]
 
     def load(self) -> EngineLoad:
         """How busy it is; any thread may ask."""
-        size = self.cache.shape.block_size
-        used = self.cache.shape.num_blocks - self.cache.num_available
-        return EngineLoad(len(self._running), len(self._waiting), used * size, self.cache.shape.num_slots)
+        shape = self.cache.shape
+        used = (shape.num_blocks - self.cache.num_available) * shape.block_size
+        return EngineLoad(len(self.scheduler.running), self.scheduler.num_waiting, used, shape.num_slots)
 
     def watch(self, observer: Observer | None) -> None:
         """Tell an observer of every round, or nobody."""
@@ -185,18 +182,13 @@ class Engine:
     def close(self) -> None:
         """Abort what is left and let the drafter go."""
         try:
-            self._abort_all([*self._waiting, *self._running])
+            self._abort_all([*self.scheduler.waiting, *self.scheduler.running])
         finally:
             self.drafter.close()
 
     def check_integrity(self) -> None:
         """AssertionError where a block leaked, or device and host disagree on a sequence."""
-        self.cache.check_integrity()
-        for sequence in self._running:
-            assert int(self.slots.length_S[sequence.slot]) == len(sequence.tokens), "lengths by slot are wrong"
-            assert int(self.slots.last_token_S[sequence.slot]) == sequence.tokens[-1], "last tokens by slot are wrong"
-        if not self._running:
-            assert self.cache.num_available == self.cache.shape.num_blocks, "idle, but blocks are held"
+        self.seats.check_integrity(self.scheduler.running)
 
     def _abort_all(self, sequences: list[Sequence]) -> None:
         """The others too where ending one fails."""
@@ -217,55 +209,7 @@ class Engine:
         bad = next((token for token in request.sampling.logit_bias if not 0 <= token < self.target.vocab_size), None)
         if bad is not None:
             raise RequestError(f"logit_bias: token id {bad} is outside the vocabulary of {self.target.vocab_size}")
-        if self._worst_blocks(len(request.token_n), request.sampling.max_tokens) > self.cache.shape.num_blocks:
-            raise CacheFullError(f"the request needs more than the cache's "
-                                 f"{self.cache.shape.num_blocks * self.cache.shape.block_size} tokens: shorten the "
-                                 "prompt, lower max_tokens or give the cache more tokens")
-
-    def _worst_blocks(self, num_prompt: int, max_tokens: int) -> int:
-        longest = min(num_prompt + max_tokens, self.context)
-        scratch = max((payload.scratch for payload in self.drafter.payloads), default=0)
-        return self.cache.blocks_for(longest + max(self.config.max_draft, scratch))
-
-    def _admit(self) -> None:
-        """Start waiting sequences while their worst case fits, so that a running one never meets a full cache."""
-        while self._waiting and len(self._running) < self.config.max_sequences:
-            promised = sum(self._worst(sequence) - self.cache.num_blocks(sequence.row) for sequence in self._running)
-            if self._worst(self._waiting[0]) > self.cache.num_available - promised:
-                return
-            self._start(self._waiting[0])
-            self._running.append(self._waiting.popleft())
-
-    def _worst(self, sequence: Sequence) -> int:
-        return self._worst_blocks(sequence.num_prompt, sequence.sampling.max_tokens)
-
-    def _start(self, sequence: Sequence) -> None:
-        request = sequence.request
-        sequence.started_s = time.perf_counter()
-        sequence.row = self.cache.open([] if sequence.scores_prompt else sequence.tokens, request.scope)
-        sequence.slot = self.slots.take(sequence.tokens)
-        sequence.stats.cached_tokens = cached = self.cache.length(sequence.row)
-        self.stats.prompt_tokens += sequence.num_prompt
-        self.stats.cached_tokens += cached
-        if sequence.sampling.has_penalties:
-            sequence.history = History.of(sequence.tokens, [], self.target.vocab_size, self.target.device)
-        pages = self.cache.pages(sequence.row) if self.drafter.payloads else None
-        context = SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
-                                  request.scope, draw_key(self.config.rule, sequence), pages)
-        sequence.track = self.policy.start(
-            limits_of(request.speculation, self.drafter, context.draw is not None))
-        try:
-            sequence.state = self.drafter.start(context)
-            if cached:
-                self._commit([sequence], [sequence.first_commit(cached)])
-        except BaseException:
-            self.cache.release(sequence.row)
-            self.slots.give_back(sequence.slot)
-            raise
-
-    def _commit(self, sequences: list[Sequence], commits: list[Commit]) -> None:
-        states = [sequence.state for sequence in sequences]
-        self.drafter.commit(states, CommitBatch(tuple(commits), self.target.device))
+        self.scheduler.check(len(request.token_n), request.sampling.max_tokens)
 
     def _inform(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
         """Tells the policy what became of the drafts and what the round took so far."""
@@ -274,16 +218,6 @@ class Engine:
                  if item.commit.verdict is not None and item.sequence.num_output > item.emitted]
         self.policy.settle(fates, Pass(flight.loads, flight.target_s + flight.verify_s,
                                        flight.plan.draft_s + host_s, flight.prefill))
-
-    def _retire(self, sequence: Sequence) -> None:
-        self._running.remove(sequence)
-        try:
-            self.policy.finish(sequence.track)
-            self.drafter.finish(sequence.state)  # while its pages are still its own
-        finally:
-            self.cache.release(sequence.row)
-            self.slots.give_back(sequence.slot)
-            sequence.state = sequence.track = None
 
     def _count(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
         """Times of a round, shared evenly by the sequences that took part."""
