@@ -106,8 +106,7 @@ def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVC
 def _gain(outcome: Outcome, ends: Ends, totals: Stats) -> int:
     """Hands emitted tokens to the sequence until it ends; counts; returns how many it took."""
     part, sequence = outcome.part, outcome.part.sequence
-    sampling, counted = sequence.sampling, (sequence.stats, totals)
-    stop_ids = frozenset(sampling.stop_ids).union(() if sampling.ignore_eos else ends.eos_ids)
+    stop_ids, counted = sequence.stop_ids(ends.eos_ids), (sequence.stats, totals)
     is_round = sequence.num_output > 0
     gained = 0
     for depth, token in enumerate(outcome.emitted):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from outrider.core.commit import Commit
@@ -12,6 +13,8 @@ from outrider.core.noise import NoiseKey
 from outrider.core.request import Delta, FinishReason, Logprobs, Request, Sample
 from outrider.core.stats import Stats
 from outrider.engine.text import TextStream
+
+_log = logging.getLogger(__name__)
 
 
 class Sequence:
@@ -28,6 +31,7 @@ class Sequence:
         self.prompt_logprobs: list[Logprobs | None] = [None] if request.prompt_logprobs is not None else []
         self.stats = Stats(prompt_tokens=self.num_prompt)
         self.history: History | None = None
+        self.constraint = None if request.constraint is None else request.constraint.start()
         self.finish_reason: FinishReason | None = None
         self.listener: Callable[[Delta], None] | None = None  # who is told of every delta, if anybody is
         self.row = self.slot = -1  # these, the drafter's state and the policy's track exist while it runs
@@ -54,22 +58,39 @@ class Sequence:
         return (self.request.prompt_logprobs is not None and not self.sample
                 and len(self.prompt_logprobs) < self.num_prompt)
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether its next token is not chosen among all of the vocabulary."""
+        ends = not self.sampling.ignore_eos or bool(self.sampling.stop_ids)
+        return self.constraint is not None or (ends and self.num_output < self.sampling.min_tokens)
+
+    def stop_ids(self, eos_ids: Collection[int]) -> frozenset[int]:
+        """The tokens that end it. A constraint says where a text may end, so that ends behind it cannot be ignored."""
+        ignored = self.sampling.ignore_eos and self.constraint is None
+        return frozenset(self.sampling.stop_ids).union(() if ignored else eos_ids)
+
     def gain(self, token: int, source: int, stop_ids: frozenset[int], limit: int) -> bool:
         """Take one emitted token; true where it ends the sequence.
 
-        The order is stop string, then stop token or EOS, then length.
+        The order is stop string, then stop token or EOS or a constraint's end, then length. A constraint that cannot
+        be followed any further, for its parser's limits, cuts the text short as the length does.
         """
         is_stop = token in stop_ids
         self.tokens.append(token)
         self.sources.append(source)
         if self.history is not None:
             self.history.count(token)
+        if self.constraint is not None:
+            self.constraint.advance(token)
         if self.text.would_stop(token) if is_stop else self.text.push(token):
             if is_stop:
                 self.text.push(token)
             self.finish_reason = "stop"
-        elif is_stop:
+        elif is_stop or (self.constraint is not None and self.constraint.is_over):
             self.finish_reason = "stop"
+        elif self.constraint is not None and self.constraint.failure:
+            _log.warning("an answer was cut short, its constraint cannot be followed: %s", self.constraint.failure)
+            self.finish_reason = "length"
         elif self.num_output >= self.sampling.max_tokens or len(self.tokens) >= limit:
             self.finish_reason = "length"
         return self.finish_reason is not None
