@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -24,10 +25,13 @@ STOP_S = 10.0
 
 
 @contextmanager
-def started(command: Sequence[str], name: str, start_s: float = START_S) -> Iterator[Site]:
-    """Runs `command --host … --port …` and waits until it serves. Raises: PeerError where it never does."""
+def started(command: Sequence[str], name: str, log: Path | None = None, start_s: float = START_S) -> Iterator[Site]:
+    """Runs `command --host … --port …` and waits until it serves; what it says goes into `log`.
+
+    Raises: PeerError where it never serves.
+    """
     site = Site(HOST, free_port(), is_secure=False)
-    with tempfile.TemporaryFile() as said, _terminable():
+    with (tempfile.TemporaryFile() if log is None else log.open("w+b")) as said, _terminable():
         process = subprocess.Popen([*command, "--host", HOST, "--port", str(site.port)], stdin=subprocess.DEVNULL,
                                    stdout=said, stderr=subprocess.STDOUT)
         try:

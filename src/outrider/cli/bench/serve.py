@@ -65,6 +65,8 @@ class BenchServe:
     """Sent as a bearer token."""
     serve_options: str = ""
     """Options for `outrider serve`, in one word: "--threads 2 --drafter none"."""
+    serve_log: Path | None = None
+    """Where the log of the server goes that is started for the first MODEL."""
     timeout: float = 600.0
     """Seconds after which a request counts as failed."""
     plot: Path | None = None
@@ -80,7 +82,9 @@ def run(argv: list[str]) -> int:
     if options.timeout <= 0.0:
         raise ConfigError(f"--timeout: got {options.timeout:g}, expected seconds")
     if options.plot is not None:
-        check_plot(options.plot)
+        check_file(options.plot, "--plot", ".svg")
+    if options.serve_log is not None:
+        check_file(options.serve_log, "--serve-log", "")
     levels, modes = read_levels(options), read_modes(options.speculation)
 
     from outrider.bench.serve.ask import Wish
@@ -128,11 +132,12 @@ def read_modes(words: str) -> dict[str, bool | None]:
     return {name: SPECULATION[name] for name in names}
 
 
-def check_plot(path: Path) -> None:
-    if path.suffix != ".svg":
-        raise ConfigError(f"--plot: got '{path}', expected a file that ends in .svg")
+def check_file(path: Path, flag: str, suffix: str) -> None:
+    """Raises: ConfigError, UnknownReferenceError for a file that could not be written at the end."""
+    if not path.name.endswith(suffix):
+        raise ConfigError(f"{flag}: got '{path}', expected a file that ends in {suffix}")
     if not path.expanduser().parent.is_dir():
-        raise UnknownReferenceError(f"--plot: there is no folder '{path.parent}'")
+        raise UnknownReferenceError(f"{flag}: there is no folder '{path.parent}'")
 
 
 def _contenders(options: BenchServe, modes: dict[str, bool | None], prompts: Sequence[Prompt], plan: Plan,
@@ -153,7 +158,8 @@ def _contenders(options: BenchServe, modes: dict[str, bool | None], prompts: Seq
             site = site_of(reference, options.api_key)
         else:
             tell(f"starting a server for {reference}")
-            site = stack.enter_context(started(our_command(reference, shlex.split(options.serve_options)), reference))
+            command = our_command(reference, shlex.split(options.serve_options))
+            site = stack.enter_context(started(command, reference, None if found else options.serve_log))
         model = options.served_model or model_at(site)
         for mode, speculation in own.items():
             label = f"{name or site.name} {mode}" if len(own) > 1 else name or site.name
