@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ import uvicorn
 from outrider.engine.async_llm import AsyncLLM
 from outrider.io.tokenizer import Tokenizer
 from outrider.serve.app import create_app
-from outrider.serve.run import address_of, listen
+from outrider.serve.run import address_of, listen, serve
 from outrider.serve.service import Service
 from outrider.serve.settings import Settings
 from outrider.target.load import LoadedModel
@@ -55,13 +56,18 @@ class TinyServer:
         return [json.loads(line) for line in lines]
 
     def settle(self) -> None:
-        """Until nothing runs; then nothing may be left behind."""
+        """Until nothing runs and nothing is left behind. The engine's thread may just be clearing up."""
         engine = self.service.llm.llm.engine
         limit_s = time.monotonic() + 30
-        while (engine.has_work or self.service.num_running) and time.monotonic() < limit_s:
+        while True:
+            try:
+                assert not engine.has_work and not self.service.num_running
+                engine.check_integrity()
+                return
+            except AssertionError:
+                if time.monotonic() > limit_s:
+                    raise
             time.sleep(0.005)
-        assert not engine.has_work and not self.service.num_running
-        engine.check_integrity()
 
 
 def error_of(found: httpx.Response, status: int) -> Mapping[str, Any]:
@@ -102,3 +108,16 @@ def serving(settings: Settings | None = None, **options: Any) -> Iterator[TinySe
         tiny.client.close()
         server.should_exit = True
         thread.join()
+
+
+def main(drain_s: float) -> None:
+    """A server as the command line runs it, until a signal; the first line of output is its address."""
+    llm = AsyncLLM(LoadedModel("toy", target_of(), chatty_tokenizer()), drafter="none", draft_policy="fixed:0")
+    service = Service(llm, Settings(drain_s=drain_s))
+    found = listen("127.0.0.1", 0)
+    print(address_of(found), flush=True)
+    serve(create_app(service), service, found)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from outrider.engine.engine import Flight
+from outrider.engine.plan import Plan
 from outrider.errors import ConfigError
 from outrider.serve.keys import Keys
 from outrider.serve.reading import scope_of
@@ -173,12 +175,23 @@ def test_time_limits_end_answers() -> None:
         streamed = server.events(PATH, **LONG)
         assert streamed[-1]["error"]["code"] == "request_timeout"
         server.settle()
-    with serving(Settings(queue_timeout_s=0.05), max_sequences=1) as server, ThreadPoolExecutor(1) as pool:
-        first = pool.submit(server.post, PATH, LONG)
-        wait_for(server, 1)
-        time.sleep(0.2)  # its first token is out
-        assert error_of(server.post(PATH, LONG), 429)["code"] == "queue_timeout"
-        assert first.result().status_code == 200
+
+
+def test_waiting_too_long_is_told_apart() -> None:
+    with serving(Settings(queue_timeout_s=1.5), max_sequences=1, drafter="none") as server:
+        engine = server.service.llm.llm.engine
+        launch = engine.launch
+
+        def slow(plan: Plan) -> Flight:
+            time.sleep(0.01)
+            return launch(plan)
+
+        engine.launch = slow  # type: ignore[method-assign]
+        with server.client.stream("POST", PATH, json=LONG | {"stream": True}) as first:
+            lines = first.iter_lines()  # held: letting go of it would close the stream
+            next(lines)
+            found = server.post(PATH, LONG)
+            assert error_of(found, 429)["code"] == "queue_timeout" and found.headers["retry-after"]
 
 
 def test_a_fault_of_ours_is_told_once_and_the_server_goes_on(caplog: pytest.LogCaptureFixture) -> None:

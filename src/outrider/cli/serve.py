@@ -83,7 +83,7 @@ def run(argv: list[str]) -> int:
     service = Service(llm, settings)
     logging.getLogger(__name__).info("serving %s with %s at %s", ", ".join(service.names), "+".join(llm.sources),
                                      address_of(found))
-    serve(create_app(service), settings, found)
+    serve(create_app(service), service, found)
     return 0
 
 

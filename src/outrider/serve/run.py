@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 
@@ -11,9 +10,21 @@ import uvicorn
 from fastapi import FastAPI
 
 from outrider.errors import ConfigError
-from outrider.serve.settings import Settings
+from outrider.serve.service import Service
 
-_log = logging.getLogger(__name__)
+_GRACE_S = 5  # for clients to read why their answers ended
+
+
+class _Server(uvicorn.Server):
+    """Tells the service when the end begins."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.begin_stop()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -34,11 +45,11 @@ def address_of(found: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: FastAPI, settings: Settings, found: socket.socket) -> None:
+def serve(app: FastAPI, service: Service, found: socket.socket) -> None:
     """Until SIGTERM or Ctrl-C; then no more is accepted, and what runs is finished within `drain_s`."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=75,
-                            timeout_graceful_shutdown=max(1, round(settings.drain_s)), server_header=False)
-    server = uvicorn.Server(config)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_keep_alive=75, server_header=False,
+                            timeout_graceful_shutdown=round(service.settings.drain_s) + _GRACE_S)
+    server = _Server(config, service)
     # uvicorn raises the signal that stopped it once more at its end; having ended well is no failure.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:

@@ -46,9 +46,9 @@ class Running:
         self._begin_s = time.perf_counter()
         self._answers = [llm.submit(request) for request in requests]
         loop = asyncio.get_running_loop()
-        self._queueing = loop.call_later(settings.queue_timeout_s, self._fail, ApiError(
+        self._queueing = loop.call_later(settings.queue_timeout_s, self.fail, ApiError(
             429, "the server is busy: the request waited too long for its turn", code="queue_timeout", retry_s=10))
-        self._timer = loop.call_later(settings.request_timeout_s, self._fail, ApiError(
+        self._timer = loop.call_later(settings.request_timeout_s, self.fail, ApiError(
             408, f"the answer took longer than {settings.request_timeout_s:g} s", code="request_timeout"))
 
     async def news(self) -> AsyncIterator[News]:
@@ -57,7 +57,7 @@ class Running:
             is_first = True
             async for item in self._joined():
                 if item.delta.finish_reason == "abort":
-                    raise _stopping()
+                    raise stopping()
                 if is_first:
                     self._queueing.cancel()
                     self._metrics.first_token(time.perf_counter() - self._begin_s)
@@ -65,7 +65,7 @@ class Running:
                 yield item
             results = self.results()
             if any(sample.finish_reason == "abort" for result in results for sample in result.samples):
-                raise _stopping()  # before it began
+                raise stopping()  # before it began
             self._metrics.finished(results, time.perf_counter() - self._begin_s)
         finally:
             self.stop()
@@ -92,7 +92,8 @@ class Running:
             answer.abort()
         self._release(self)
 
-    def _fail(self, error: ApiError) -> None:
+    def fail(self, error: ApiError) -> None:
+        """End it with an error, which `news` raises."""
         for answer in self._answers:
             answer.tell(error)
 
@@ -131,5 +132,6 @@ async def _pump(answer: Answer, first: int, items: asyncio.Queue[News | BaseExce
         items.put_nowait(error)
 
 
-def _stopping() -> ApiError:
+def stopping() -> ApiError:
+    """What clients are told when the server ends."""
     return ApiError(503, "the server is stopping", code="server_stopping", retry_s=10)

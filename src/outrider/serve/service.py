@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 
 from outrider.core.request import Request
@@ -16,7 +15,7 @@ from outrider.io.tokenizer import Tokenizer
 from outrider.serve.errors import ApiError
 from outrider.serve.metrics import Metrics
 from outrider.serve.predicted import PredictionCounts
-from outrider.serve.running import Running, Watch
+from outrider.serve.running import Running, Watch, stopping
 from outrider.serve.settings import Settings
 
 _LONG_TEXT = 20_000  # characters; encoding more would hold up everybody's streams
@@ -85,6 +84,8 @@ class Service:
         if num_choices > self.settings.max_choices:
             raise ApiError(400, f"n: {num_choices} answers were asked for (prompts times n), at most "
                                 f"{self.settings.max_choices} are given at once", param="n", code="invalid_value")
+        if self.is_stopping:
+            raise stopping()
         busy = self.num_running
         most = self.llm.llm.engine.config.max_sequences + self.settings.max_waiting
         if busy + num_choices > most:
@@ -94,9 +95,16 @@ class Service:
         self._running.add(running)
         return running
 
-    async def stop(self) -> None:
-        """Take no more, finish what runs within the limit, abort the rest and end the engine."""
+    def begin_stop(self) -> None:
+        """Take no more; what still runs after the limit is told that it ends."""
         self.is_stopping = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.llm.drain(), self.settings.drain_s)
+        asyncio.get_running_loop().call_later(self.settings.drain_s, self._end_all)
+
+    async def stop(self) -> None:
+        """Abort what is left and end the engine."""
+        self.is_stopping = True
         await self.llm.close()
+
+    def _end_all(self) -> None:
+        for running in list(self._running):
+            running.fail(stopping())
