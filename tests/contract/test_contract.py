@@ -51,6 +51,7 @@ def variants() -> list[str]:
     return found
 
 
+@pytest.mark.supports("drafters", "{drafter}", "torch, CPU", "random")
 @pytest.mark.parametrize("drafter", variants())
 def test_contract(drafter: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outrider.drafters.model.load_model", lambda *_, **__: tiny_model(1, device))
@@ -59,6 +60,7 @@ def test_contract(drafter: str, device: torch.device, monkeypatch: pytest.Monkey
 
 
 # The first variant of every drafter over kernels too, on packed weights, where a row's bits must not depend on others.
+@pytest.mark.supports("drafters", "{name}", "kernels, CPU", "random")
 @pytest.mark.parametrize(("name", "kind"), list(zip(registry.names(), cycle((Kind.FLOAT, Kind.NIBBLE_TWO_LEVEL)))))
 def test_contract_over_kernels(name: str, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     toy = LoadedModel("toy", packed_target(1, kind), None)

@@ -92,6 +92,7 @@ def assert_near(found: Tensor, wanted: Tensor) -> None:
     assert float((found - wanted).abs().max()) <= RELATIVE * float(wanted.abs().max())
 
 
+@pytest.mark.supports("checkpoints of drafters", "{name}", "safetensors", "random")
 @pytest.mark.parametrize("name", golden_names("dflash"))
 def test_dflash(name: str) -> None:
     golden = draft_golden(name)
@@ -104,6 +105,7 @@ def test_dflash(name: str) -> None:
         assert list(found.tree.token_N) == golden.arrays["drafts"][index].tolist()
 
 
+@pytest.mark.supports("checkpoints of drafters", "{name}", "safetensors", "random")
 @pytest.mark.parametrize("name", golden_names("eagle3"))
 def test_eagle3(name: str) -> None:
     golden = draft_golden(name)
@@ -116,6 +118,7 @@ def test_eagle3(name: str) -> None:
         assert list(found.tree.token_N) == golden.arrays["drafts"][index].tolist()
 
 
+@pytest.mark.supports("checkpoints of drafters", "{name}", "safetensors", "random")
 @pytest.mark.parametrize("name", golden_names("specblock"))
 def test_specblock(name: str) -> None:
     golden = draft_golden(name)

@@ -28,6 +28,7 @@ def scalar_reading(data: np.ndarray, kind: TensorType) -> np.ndarray:
     return np.array([[v for block in row for v in READERS[kind.name](block.tobytes())] for row in blocks])
 
 
+@pytest.mark.supports("formats", "GGUF {name}", "read", "random")
 @pytest.mark.parametrize("name", READERS)
 def test_every_quantised_type_reads_as_the_format_defines_it(name: str) -> None:
     kind = TYPES[name]
@@ -47,6 +48,7 @@ def test_quantised_values_come_back_near_the_originals(name: str) -> None:
     assert np.abs(found.numpy() - values).max() <= step * 1.01
 
 
+@pytest.mark.supports("formats", "GGUF {name}", "read", "random")
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
 def test_plain_types_are_exact(name: str) -> None:
     dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[name]

@@ -105,8 +105,9 @@ def test_spec_and_tensors_of_every_family(tmp_path: Path, family: str, num_files
         assert checkpoint.packed(name) is None
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_files(tmp_path: Path, dtype: torch.dtype) -> None:
+@pytest.mark.supports("formats", "safetensors {name}", "read", "random")
+@pytest.mark.parametrize(("name", "dtype"), [("F16", torch.float16), ("BF16", torch.bfloat16)])
+def test_half_precision_files(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     values = random_tensors(EXPECTED["llama"])
     write_safetensors(tmp_path, _LLAMA, safetensors_tensors(EXPECTED["llama"], values), dtype)
     found = open_checkpoint(tmp_path).tensor("layers.1.mlp.down.weight", torch.float32)

@@ -44,6 +44,7 @@ def plain(model: LoadedModel) -> Callable[[float], Reference]:
     return at
 
 
+@pytest.mark.supports("drafters", "{drafter}", "kernels, CPU", "real")
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize("drafter", DRAFTERS)

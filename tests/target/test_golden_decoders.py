@@ -32,6 +32,7 @@ def assert_equal(found_TV: Tensor, wanted_TV: Tensor, tolerance: float = 1e-4) -
     assert torch.equal(found_TV.cpu().argmax(-1), wanted_TV.argmax(-1))
 
 
+@pytest.mark.supports("families", "{name}", "torch, CPU", "random")
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_equal_the_recorded_ones(name: str, device: torch.device) -> None:
     golden = load_file(GOLDEN / name / "expected.safetensors")

@@ -58,6 +58,7 @@ def rounds(target: Target, taps: Sequence[int] = ()) -> list[ForwardOutput]:
     return found
 
 
+@pytest.mark.supports("families", "{name}", "transformers", "random")
 @pytest.mark.parametrize("name", SHARED)
 def test_logits_and_taps_are_those_of_our_decoder(name: str) -> None:
     target, twin = loaded_golden(name), ours(name)
@@ -91,6 +92,7 @@ def test_whole_texts_have_the_recorded_logits(name: str) -> None:
     near(found.logits_RV, golden["logits"])
 
 
+@pytest.mark.supports("families", "{name}", "transformers", "random")
 @pytest.mark.parametrize("name", PACKED)
 def test_families_that_only_the_library_has(name: str) -> None:
     target = hf_target(name)
@@ -98,6 +100,7 @@ def test_families_that_only_the_library_has(name: str) -> None:
     compare_with_texts(target, TREE, [0, 1, 2, 3, 4, 7, 9])
 
 
+@pytest.mark.supports("families", "{name}", "transformers", "random")
 @pytest.mark.parametrize("name", CHAINED)
 def test_states_give_the_logits_of_the_whole_text(name: str) -> None:
     target = hf_target(name)

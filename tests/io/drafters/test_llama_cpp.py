@@ -25,6 +25,7 @@ def comparable(spec: DraftSpec) -> DraftSpec:
     return replace(spec, stack=stack, verifier="", num_target_layers=0)
 
 
+@pytest.mark.supports("checkpoints of drafters", "{path.stem}", "GGUF", "random")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_converter_changes_nothing(path: Path) -> None:
     folder = GOLDEN / "drafters" / path.stem

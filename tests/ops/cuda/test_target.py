@@ -64,6 +64,7 @@ def target_of(spec: ModelSpec, device: torch.device, capture: Repeated | None = 
     return CudaTarget(decoder, ops, spec.max_positions, capture=capture, graphs=capture is not None)
 
 
+@pytest.mark.supports("families", "{name}", "kernels, CUDA", "interpreted")
 @pytest.mark.parametrize("name", ["llama-bias", "llama3-rope", "mistral-window", "qwen3", "gemma3-softcap"])
 def test_the_logits_of_golden_models(name: str, device: torch.device) -> None:
     golden, checkpoint = load_file(GOLDEN / name / "expected.safetensors"), open_checkpoint(GOLDEN / name)
@@ -126,6 +127,7 @@ def test_where_capture_fails_passes_are_launched_and_it_is_said_once(device: tor
     assert [record.message for record in caplog.records] == ["without CUDA graphs: operation not permitted"]
 
 
+@pytest.mark.supports("drafters", "prompt_lookup", "kernels, CUDA", "interpreted")
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_drafts_change_no_token(temperature: float, device: torch.device) -> None:
     """Kernels, graphs and choices of the device, against the reference alone."""

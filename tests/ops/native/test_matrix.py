@@ -65,6 +65,7 @@ def every_row(matrix: PackedMatrix) -> Tensor:
 # ---- packing --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.supports("formats", "GGUF {name}", "kernels, CPU", "random")
 @pytest.mark.parametrize("name", TYPES)
 def test_packing_loses_nothing(name: str) -> None:
     for rows, inputs in [(rows, inputs) for rows in (1, 16, 37) for inputs in sizes(name)]:
@@ -74,8 +75,10 @@ def test_packing_loses_nothing(name: str) -> None:
         assert torch.equal(every_row(matrix), dequantised(name, data))
 
 
-@pytest.mark.parametrize("dtype", FLOATS.values())
-def test_floats_stay_as_they_are(dtype: torch.dtype) -> None:
+@pytest.mark.supports("formats", "GGUF {name}", "kernels, CPU", "random")
+@pytest.mark.supports("formats", "safetensors {name}", "kernels, CPU", "random")
+@pytest.mark.parametrize(("name", "dtype"), FLOATS.items())
+def test_floats_stay_as_they_are(name: str, dtype: torch.dtype) -> None:
     values = torch.randn(37, 96).to(dtype)
     assert torch.equal(every_row(FUNCTIONS.pack(float_rows(values))), values.float())
 
