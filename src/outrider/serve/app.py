@@ -10,11 +10,12 @@ from starlette.middleware.cors import CORSMiddleware
 
 import outrider
 from outrider.serve import errors
-from outrider.serve.gate import Gate
+from outrider.serve.gate import PUBLIC_PATHS, Gate
+from outrider.serve.page import files as page
 from outrider.serve.routes import chat, completions, models, status, tokens
 from outrider.serve.service import Service
 
-ROUTERS = (chat.router, completions.router, models.router, status.router, tokens.router)
+ROUTERS = (chat.router, completions.router, models.router, status.router, tokens.router, page.router)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -33,5 +34,5 @@ def create_app(service: Service) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"],
                            allow_headers=["*"], expose_headers=["x-request-id"])
-    app.add_middleware(Gate, settings=settings, metrics=service.metrics)
+    app.add_middleware(Gate, settings=settings, metrics=service.metrics, public_paths=PUBLIC_PATHS | page.PATHS)
     return app
