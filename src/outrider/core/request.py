@@ -98,7 +98,7 @@ class Delta:
 
     `source_n` has one bit set a token (bit i: the drafter's i-th source), 0 for tokens that were the target's own
     correction or bonus. `logprobs` has an entry a token where they were asked for. Text may lag behind ids where a
-    character or a possible stop string is still incomplete.
+    character or a possible stop string is still incomplete. `drafted` nodes were verified for it.
     """
 
     sample: int
@@ -107,6 +107,7 @@ class Delta:
     source_n: tuple[int, ...]
     finish_reason: FinishReason | None
     logprobs: tuple[Logprobs, ...] = ()
+    drafted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
