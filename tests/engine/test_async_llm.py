@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from outrider import LLM, AsyncLLM, Sampling
-from outrider.core.request import Delta, Request
+from outrider.core.request import Delta, Request, Result
+from outrider.engine.flight import Flight
+from outrider.engine.plan import Plan
 from outrider.errors import ConfigError, RequestError
 from tiny_engine import loaded
 
@@ -98,23 +101,36 @@ def test_bad_requests_raise_where_they_were_made() -> None:
     run(body)
 
 
-def test_a_failing_round_fails_its_requests_and_the_next_one_works() -> None:
+def failing(llm: AsyncLLM, when: Callable[[int, Plan], bool]) -> None:
+    """Passes fail when this says so of their number and plan."""
+    launch, calls = llm.llm.engine.launch, itertools.count(1)
+
+    def launched(plan: Plan, ahead: bool = False) -> Flight:
+        if when(next(calls), plan):
+            raise RuntimeError("out of memory")
+        return launch(plan, ahead)
+
+    llm.llm.engine.launch = launched  # type: ignore[method-assign]
+
+
+def test_a_failing_pass_ends_only_what_fails_by_itself_too() -> None:
     async def body(llm: AsyncLLM) -> None:
-        engine = llm.llm.engine
-        launch, calls = engine.launch, 0
+        wanted = await llm.generate("cd", HOT)
+        failing(llm, lambda call, plan: call > 5 and any(part.sequence.sampling.max_tokens == 1500
+                                                         for part in plan.parts))
+        bad, good = await asyncio.gather(llm.generate("ab", LONG), llm.generate("cd", HOT), return_exceptions=True)
+        assert str(bad) == "out of memory" and isinstance(good, Result) and good.ids == wanted.ids
+        llm.llm.engine.check_integrity()
 
-        def failing(plan: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == 5:
-                raise RuntimeError("out of memory")
-            return launch(plan)  # type: ignore[arg-type]
+    run(body)
 
-        engine.launch = failing  # type: ignore[method-assign, assignment]
-        results = await asyncio.gather(llm.generate("ab", LONG), llm.generate("cd", LONG), return_exceptions=True)
-        assert [str(result) for result in results] == ["out of memory"] * 2
-        engine.check_integrity()
-        assert len((await llm.generate("ab", HOT)).ids) == 16
+
+def test_a_pass_that_fails_once_hurts_nobody() -> None:
+    async def body(llm: AsyncLLM) -> None:
+        wanted = await asyncio.gather(llm.generate("cd", HOT), llm.generate("ab", HOT))
+        failing(llm, lambda call, plan: call == 4)
+        found = await asyncio.gather(llm.generate("cd", HOT), llm.generate("ab", HOT))
+        assert [one.ids for one in found] == [one.ids for one in wanted]
 
     run(body)
 

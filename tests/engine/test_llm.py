@@ -126,7 +126,8 @@ def test_bad_engine_options_are_one_line_errors(options: dict[str, object], mess
 
 def test_a_request_that_can_never_fit_is_refused() -> None:
     with LLM(loaded(), drafter="none", cache_tokens=128) as llm, pytest.raises(CacheFullError, match="max_tokens"):
-        llm.generate("abc", max_tokens=100)
+        assert len(llm.generate("abc", HOT, max_tokens=100).ids) == 100
+        llm.generate("abc", max_tokens=126)
 
 
 def test_the_context_a_model_was_loaded_for_is_respected() -> None:

@@ -7,7 +7,7 @@ import pytest
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
 from outrider.core.tree import Budget
-from outrider.engine.plan import ask_for, pending_tokens
+from outrider.engine.plan import Standing, ask_for, pending_tokens, shares
 from outrider.engine.sequence import Sequence
 from outrider.engine.text import TextStream
 from outrider.policy.interface import Track
@@ -30,9 +30,34 @@ def test_a_draft_leaves_room_for_the_token_behind_it(output: int, max_tokens: in
 
 
 def test_prompts_share_what_decoding_leaves_untouched() -> None:
-    """In order of arrival; a prompt gets what is left, and the next one waits; decoding never does."""
+    """A quarter beside decoding: half for the first, the rest in equal parts, what is left over in order."""
     long, decoding, short, last = sequence_of(30), sequence_of(5, 3), sequence_of(9), sequence_of(4)
-    running = [(long, 16), (decoding, 7), (short, 0), (last, 0)]
-    found = [(item.sequence, len(item.token_P), item.is_last) for item in pending_tokens(running, 20)]
-    assert found == [(long, 14, True), (decoding, 1, True), (short, 6, False)]
-    assert pending_tokens([(short, 6)], 20)[0].token_P == [6, 7, 8]
+    running = [Standing(long, 16), Standing(decoding, 7), Standing(short, 0), Standing(last, 0)]
+    found = [(item.sequence, len(item.token_P), item.is_last) for item in pending_tokens(running, 80)]
+    assert found == [(long, 11, False), (decoding, 1, True), (short, 5, False), (last, 4, True)]
+    assert pending_tokens([Standing(short, 6)], 20)[0].token_P == [6, 7, 8]
+
+
+@pytest.mark.parametrize(("wanted", "room", "takes"), [
+    ([], 8, []), ([5], 8, [5]), ([9], 8, [8]), ([9, 9], 8, [4, 4]), ([9, 9, 9], 8, [4, 2, 2]), ([2, 9], 8, [2, 6]),
+    ([9, 1, 9], 8, [4, 1, 3]), ([9, 1, 1], 8, [6, 1, 1]), ([9, 9], 1, [1, 0]), ([1, 2, 3], 8, [1, 2, 3])])
+def test_shares_use_all_the_room_and_leave_nobody_out(wanted: list[int], room: int, takes: list[int]) -> None:
+    assert shares(wanted, room) == takes
+
+
+def test_a_sequence_that_was_sent_back_reads_all_but_its_newest_token() -> None:
+    """Then comes a round, as it would have come, had it stayed."""
+    sequence = sequence_of(10, 5)
+    item = pending_tokens([Standing(sequence, 0)], 100)[0]
+    assert (len(item.token_P), item.is_last, item.is_round) == (14, False, False)
+    item = pending_tokens([Standing(sequence, 14)], 100)[0]
+    assert (item.token_P, item.is_last, item.is_round) == ([sequence.tokens[-1]], True, True)
+
+
+def test_behind_a_round_under_way_only_its_number_is_known() -> None:
+    sequence, prompt = sequence_of(10, 5), sequence_of(10)
+    items = pending_tokens([Standing(sequence, 15, 1, 1), Standing(prompt, 4, 4)], 100)
+    found = [(item.token_P, item.is_last, item.known) for item in items]
+    assert found == [([0], True, 16), ([4, 5, 6, 7, 8, 9], True, 10)]
+    item = pending_tokens([Standing(prompt, 10, 6, 1)], 100)[0]
+    assert (item.token_P, item.is_last, item.is_round, item.known) == ([0], True, True, 11)

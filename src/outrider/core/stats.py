@@ -14,7 +14,8 @@ class Stats:
     A round is one verification of one sequence, prefill not counted; `drafts` are those with anything drafted;
     `emitted` are the tokens that rounds gave, the first token of each sequence (which prefill gives) not counted.
     `accepted_at_depth[d]` counts accepted nodes at depth d + 1; `accepted_by_source[i]` those proposed by the drafter's
-    i-th source (several may share a node), `drafted_by_source[i]` all that were verified.
+    i-th source (several may share a node), `drafted_by_source[i]` all that were verified. `preemptions` counts how
+    often a sequence had to wait again because the cache was full.
     """
 
     rounds: int = 0
@@ -24,6 +25,7 @@ class Stats:
     emitted: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    preemptions: int = 0
     accepted_at_depth: list[int] = field(default_factory=list)
     accepted_by_source: list[int] = field(default_factory=list)
     drafted_by_source: list[int] = field(default_factory=list)
@@ -85,5 +87,5 @@ def _add_to(counts: list[int], index: int, count: int) -> None:
     counts[index] += count
 
 
-_SUMMED = ("rounds", "drafts", "drafted", "accepted", "emitted", "prompt_tokens", "cached_tokens", "draft_s",
-           "target_s", "verify_s", "host_s", "prefill_s", "decode_s")
+_SUMMED = ("rounds", "drafts", "drafted", "accepted", "emitted", "prompt_tokens", "cached_tokens", "preemptions",
+           "draft_s", "target_s", "verify_s", "host_s", "prefill_s", "decode_s")

@@ -46,6 +46,11 @@ class Answer:
     def is_done(self) -> bool:
         return bool(self.sequences) and all(sequence.finish_reason is not None for sequence in self.sequences)
 
+    @property
+    def error(self) -> Exception | None:
+        """Why one of its samples cannot go on, if there is such a thing."""
+        return next((sequence.error for sequence in self.sequences if sequence.error is not None), None)
+
     def result(self) -> Result:
         """The whole answer. Raises: RequestError while it is still coming; what the loop raised, if it did."""
         if self._error is not None:

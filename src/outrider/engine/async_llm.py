@@ -114,7 +114,7 @@ class AsyncLLM:
 
     def _round(self) -> None:
         try:
-            gained = self.llm.engine.step()
+            gained = self.llm.engine.round()
         except Exception as error:
             for answer in list(self._answers):
                 self._fail(answer, error)
@@ -122,8 +122,11 @@ class AsyncLLM:
         for sequence in gained:
             if sequence.listener is not None:
                 sequence.listener(sequence.delta())
-        for answer in [answer for answer in self._answers if answer.is_done]:
-            self._finish(answer)
+        for answer in [answer for answer in self._answers if answer.is_done or answer.error is not None]:
+            if answer.error is None:
+                self._finish(answer)
+            else:
+                self._fail(answer, answer.error)
         self._tell_idle()
 
     def _tell_idle(self) -> None:

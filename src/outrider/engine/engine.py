@@ -3,26 +3,31 @@
     plan      who runs, what is drafted                    (host)
     launch    one forward over all rows, then the walk     (device)
     resolve   tokens, text, cache, commits, finish         (host)
+
+Where a round can be planned before the one before it is resolved, it is launched ahead of that:
+
+    device   ── round N ────────────── round N+1 ───────────
+    host        plan N+1, launch N+1   resolve N, plan N+2 …
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from outrider.core.commit import VerdictBatch
 from outrider.core.request import Request
 from outrider.core.stats import Stats
-from outrider.core.tree import DraftTree
 from outrider.drafting.interface import Drafter
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
+from outrider.engine.flight import Computed, Flight, Launcher
 from outrider.engine.limits import limits_of
-from outrider.engine.masks import MaskedChooser, pruned
-from outrider.engine.needs import check_needs, servable
-from outrider.engine.plan import Plan, ask_for, joined, pending_tokens
+from outrider.engine.masks import MaskedChooser
+from outrider.engine.needs import can_overlap, check_needs, flies
+from outrider.engine.plan import Plan
+from outrider.engine.planner import Planner, margin_of
 from outrider.engine.resolve import Ends, Settled, settle
 from outrider.engine.rules import verifier
 from outrider.engine.scheduler import Scheduler
@@ -33,23 +38,9 @@ from outrider.engine.watch import EngineLoad, Observer, Times, tell
 from outrider.errors import RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.policy.choose import policy_of
-from outrider.policy.interface import Fate, Load, Pass, Policy
-from outrider.target.interface import ForwardOutput, Target
+from outrider.policy.interface import Fate, Pass, Policy
+from outrider.target.interface import Target
 from outrider.target.load import context_size
-from outrider.target.pack import pack
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """A launched round, and the times it took. `prefill`: it has prompts; once it is home, none can be told."""
-
-    plan: Plan
-    output: ForwardOutput
-    verdicts: VerdictBatch
-    loads: tuple[Load, ...]
-    prefill: bool
-    target_s: float
-    verify_s: float
 
 
 class Engine:
@@ -63,16 +54,21 @@ class Engine:
         self.config = config or EngineConfig()
         chooser = chooser or chooser_for(target.info, target.device)
         self.chooser = MaskedChooser(verifier(self.config.rule, drafter, chooser), target.spec.eos_ids)
-        self.context = context_size(target.context, self.config.context)
-        self.cache = target.new_cache(self.config.cache_of(self.context), drafter.payloads)
+        self.context, margin = context_size(target.context, self.config.context), margin_of(self.config, drafter)
+        self.cache = target.new_cache(self.config.cache_of(self.context, margin), drafter.payloads)
         self.policy = policy_of(self.config.policy, drafter, target) if policy is None else policy
         self.stats = Stats()
         self.seats = Seats(target, drafter, self.policy, self.config.rule, self.cache, self.config.max_sequences,
                            self.stats)
-        scratch = max((payload.scratch for payload in drafter.payloads), default=0)
-        self.scheduler = Scheduler(self.config, self.seats, self.context, max(self.config.max_draft, scratch))
+        self.scheduler = Scheduler(self.config, self.seats, self.context, margin)
+        self._planner = Planner(self.config, target, self.policy, self.scheduler, self.cache, self.context, margin,
+                                self._fail)
+        self._launcher = Launcher(target, self.cache, drafter.taps, self.chooser, self.seats.slots)
+        self._flight: Flight | None = None  # launched ahead, not resolved yet
+        self._news: list[Sequence] = []
         self._observer: Observer | None = None
         self._ends = Ends(target.spec.eos_ids, self.context)
+        self._overlaps = can_overlap(self.config.overlap, drafter, target)
 
     @property
     def has_work(self) -> bool:
@@ -84,96 +80,91 @@ class Engine:
         seeded = replace(request, sampling=request.sampling.seeded())
         stops = request.sampling.stop
         added = [Sequence(seeded, sample, TextStream(self.tokenizer, stops)) for sample in range(request.sampling.n)]
-        self.scheduler.add(added)
+        self.scheduler.waiting.add(added)
         return added
 
     def step(self) -> list[Sequence]:
-        """One round; returns the sequences that gained tokens or ended."""
-        plan = self.plan()  # changes nothing that would not bear doing again
-        if not plan.parts:
-            return []
+        """One round; returns the sequences that gained tokens or ended. Raises: the error of one that failed in it."""
+        news = self.round()
+        for sequence in news:
+            if sequence.error is not None:
+                raise sequence.error
+        return news
+
+    def round(self) -> list[Sequence]:
+        """The same; errors end those sequences alone that cannot go on, and are told by `Sequence.error`."""
+        flying = [] if self._flight is None else self._flight.sequences
+        plan = self.plan()
         try:
-            return self.resolve(self.launch(plan))
-        except BaseException:  # Ctrl-C too: sequences settled by half cannot go on
-            with suppress(Exception):  # a drafter that cannot even finish says less than the first error
-                self._abort_all([part.sequence for part in plan.parts])
-            raise
+            self._run(plan)
+        except BaseException as error:  # Ctrl-C too: sequences settled by half cannot go on
+            self._ground()
+            involved = [*flying, *(part.sequence for part in plan.parts)]
+            if not isinstance(error, Exception):
+                with suppress(Exception):  # a drafter that cannot even finish says less than the first error
+                    self._abort_all(involved)
+                raise
+            for sequence in involved:
+                self._fail(sequence, error)
+        news, self._news = self._news, []
+        return news
 
     def run(self) -> None:
-        """Rounds until nothing is left to do."""
+        """Rounds until nothing is left to do. Raises: what `step` raises."""
         while self.has_work:
             self.step()
 
     def abort(self, sequence: Sequence) -> None:
         """End a sequence at any point; what it has emitted stays readable."""
-        if sequence.finish_reason is None:
-            sequence.finish_reason = "abort"
-            sequence.text.finish()
-        self.scheduler.remove(sequence)
+        sequence.end("abort")
+        if not self._is_flying(sequence):
+            self.scheduler.remove(sequence)
+        elif self._flight is not None and self._flight.is_vain:
+            self._land()
 
     def plan(self) -> Plan:
         """Admit what fits, collect pending tokens, draft for the sequences that decode."""
-        self.scheduler.admit()
-        running = [(sequence, self.cache.length(sequence.row)) for sequence in self.scheduler.running]
-        pending = pending_tokens(running, self.config.prefill_tokens)
-        begin_s = time.perf_counter()
-        # Prefill gives the first token alone, however its chunks fall, so that a round means the same everywhere.
-        decoding = [index for index, item in enumerate(pending) if item.sequence.num_output]
-        most = self.config.max_draft if self.target.info.rollback else 0  # what is drafted may have to be dropped
-        asks = [ask_for(pending[index].sequence, most, self.context) for index in decoding]
-        trees: dict[int, DraftTree] = {}
-        if asks:
-            beside = sum(len(item.token_P) for item in pending if not item.sequence.num_output)
-            drafted = self.policy.draft(asks, beside)
-            trees = {index: pruned(pending[index].sequence, tree)
-                     for index, tree in zip(decoding, servable(drafted, self.target.info), strict=True)}
-        return joined(pending, trees, self.target.device, time.perf_counter() - begin_s)
+        for sequence in self.scheduler.admit():
+            self._fail(sequence)
+        plan = self._planner.plan(None if self._flight is None else self._flight.plan)
+        if plan is None:
+            self._land()
+            plan = self._planner.plan()
+        assert plan is not None, "with nothing under way there is a plan"
+        return plan
 
-    def launch(self, plan: Plan) -> Flight:
-        """One forward pass over everything planned, then verification on the same device."""
-        begin_s = time.perf_counter()
-        entries = [part.entry() for part in plan.parts]
-        loads = tuple(Load(entry.count, self.cache.length(entry.row)) for entry in entries)
-        step = pack(self.cache, entries, self.target.device)
-        slots = [part.sequence.slot for part in plan.choosing]
-        anchor_row_B = step.logit_row_R[list(plan.logit_rows)]
-        step.token_T[anchor_row_B] = self.seats.slots.anchors(slots)
-        output = self.target.forward(step, self.cache, self.drafter.taps)
-        forward_s = time.perf_counter()
-        choosing = [part.sequence for part in plan.choosing]
-        verdicts = self.chooser.verdicts(output.logits_RV, plan.draft, choosing, plan.logit_rows,
-                                         [len(sequence.tokens) for sequence in choosing])
-        self.seats.slots.advance(slots, verdicts)
-        return Flight(plan, output, verdicts, loads, plan.has_prompts, forward_s - begin_s,
-                      time.perf_counter() - forward_s)
+    def launch(self, plan: Plan, ahead: bool = False) -> Flight:
+        """One forward pass over everything planned, then verification on the same device; `ahead`: without waiting."""
+        return self._launcher.launch(plan, ahead)
 
-    def resolve(self, flight: Flight) -> list[Sequence]:
+    def resolve(self, flight: Flight, computed: Computed) -> None:
         """Bring a round home: emitted tokens, the cache, commits for the drafter, ends."""
-        if self.target.device.type != "cpu":
-            flight = _landed(flight)
         begin_s = time.perf_counter()
-        count, logits_RV = self.drafter.candidates, flight.output.logits_RV
+        count, logits_RV = self.drafter.candidates, computed.output.logits_RV
         top_RK = self.chooser.runners_up(logits_RV, count) if count else []
-        settled = settle(flight.plan, flight.output, flight.verdicts, self.cache, self._ends, top_RK,
-                         self.stats)
+        going = [sequence for sequence in flight.sequences if sequence.finish_reason is None]
+        settled = settle(flight.plan, computed.output, computed.verdicts, self.cache, self._ends, top_RK, self.stats)
         told = [item for item in settled if item.commit.token_n]
-        self.seats.tell([item.sequence for item in told], [item.commit for item in told])
-        self._inform(flight, settled, time.perf_counter() - begin_s)
+        if told:
+            self.seats.tell([item.sequence for item in told], [item.commit for item in told])
+        self._inform(flight, computed, settled, time.perf_counter() - begin_s)
         if self._observer is not None:
             host_s = time.perf_counter() - begin_s
-            tell(self._observer, flight.plan, settled,
-                 Times(flight.plan.draft_s, flight.target_s, flight.verify_s, host_s))
-        for item in settled:
-            if item.sequence.finish_reason is not None:
-                self.scheduler.remove(item.sequence)
-        self._count(flight, settled, time.perf_counter() - begin_s)
-        return [item.sequence for item in settled if item.emitted or item.sequence.finish_reason is not None]
+            tell(self._observer, settled, Times(flight.plan.draft_s, computed.target_s, computed.verify_s, host_s))
+        gained = {item.sequence for item in settled if item.emitted}
+        self._news += [sequence for sequence in going if sequence in gained or sequence.finish_reason is not None]
+        for sequence in flight.sequences:
+            if sequence.finish_reason is not None:
+                self._end(sequence)
+            elif sequence in gained:
+                self.scheduler.waiting.release(sequence)
+        self._count(flight, computed, settled, time.perf_counter() - begin_s)
 
     def load(self) -> EngineLoad:
         """How busy it is; any thread may ask."""
         shape = self.cache.shape
         used = (shape.num_blocks - self.cache.num_available) * shape.block_size
-        return EngineLoad(len(self.scheduler.running), self.scheduler.num_waiting, used, shape.num_slots)
+        return EngineLoad(len(self.scheduler.running), len(self.scheduler.waiting), used, shape.num_slots)
 
     def watch(self, observer: Observer | None) -> None:
         """Tell an observer of every round, or nobody."""
@@ -184,11 +175,94 @@ class Engine:
         try:
             self._abort_all([*self.scheduler.waiting, *self.scheduler.running])
         finally:
+            self._launcher.close()
             self.drafter.close()
 
     def check_integrity(self) -> None:
         """AssertionError where a block leaked, or device and host disagree on a sequence."""
-        self.seats.check_integrity(self.scheduler.running)
+        flying = [] if self._flight is None else self._flight.sequences
+        self.seats.check_integrity(self.scheduler.running, flying)
+
+    def _run(self, plan: Plan) -> None:
+        """Launch; bring home what was launched before; then this one too, unless it can go ahead of the next."""
+        before, ahead, failed = self._flight, self._goes_ahead(plan), None
+        self._flight = None
+        try:
+            if plan.parts:
+                self._flight = self.launch(plan, ahead or before is not None)
+        except Exception as error:
+            failed = error
+        if before is not None:
+            self._home(before)
+        if failed is not None:
+            self._apart(plan, failed)
+        elif self._flight is not None and (not ahead or self._flight.is_vain):
+            self._land()
+
+    def _goes_ahead(self, plan: Plan) -> bool:
+        """Whether the round behind this one can be planned without its results."""
+        return (self._overlaps and self._observer is None
+                and all(flies(part.sequence, self.drafter) for part in plan.parts))
+
+    def _land(self) -> None:
+        """Bring home what is under way."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            self._home(flight)
+
+    def _home(self, flight: Flight) -> None:
+        try:
+            computed = flight.land()
+        except Exception as error:
+            self._ground()  # what was launched behind it has read what it did not leave
+            self._apart(flight.plan, error)
+        else:
+            self.resolve(flight, computed)
+
+    def _ground(self) -> None:
+        """Wait for all that is under way, and forget it: its sequences stand where they stood before."""
+        self._launcher.rest()
+        flight, self._flight = self._flight, None
+        for sequence in [] if flight is None else flight.sequences:
+            if sequence.finish_reason is not None:
+                self._end(sequence)
+            else:
+                self.seats.slots.put(sequence.slot, sequence.tokens)
+
+    def _apart(self, plan: Plan, error: Exception) -> None:
+        """A pass has failed: each of its sequences by itself, so that it ends only those that fail again."""
+        for part in plan.parts:
+            sequence = part.sequence
+            if sequence.finish_reason is not None:
+                self._end(sequence)
+            elif len(plan.parts) == 1:
+                self._fail(sequence, error)
+            else:
+                self.seats.slots.put(sequence.slot, sequence.tokens)
+                try:
+                    flight = self.launch(plan.only(part))
+                    self.resolve(flight, flight.land())
+                except Exception as own:
+                    self._fail(sequence, own)
+
+    def _fail(self, sequence: Sequence, error: Exception | None = None) -> None:
+        """It has ended, for an error of its own or this one."""
+        if error is not None and sequence.finish_reason is None:
+            sequence.fail(error)
+        self._end(sequence)
+        if sequence.error is not None:
+            self._news.append(sequence)
+
+    def _end(self, sequence: Sequence) -> None:
+        """Take its seat back; later, if a round is under way that writes there."""
+        if not self._is_flying(sequence):
+            try:
+                self.scheduler.remove(sequence)
+            except Exception as error:
+                sequence.fail(error)
+
+    def _is_flying(self, sequence: Sequence) -> bool:
+        return self._flight is not None and sequence in self._flight.sequences
 
     def _abort_all(self, sequences: list[Sequence]) -> None:
         """The others too where ending one fails."""
@@ -211,33 +285,24 @@ class Engine:
             raise RequestError(f"logit_bias: token id {bad} is outside the vocabulary of {self.target.vocab_size}")
         self.scheduler.check(len(request.token_n), request.sampling.max_tokens)
 
-    def _inform(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
+    def _inform(self, flight: Flight, computed: Computed, settled: list[Settled], host_s: float) -> None:
         """Tells the policy what became of the drafts and what the round took so far."""
         fates = [Fate(item.sequence.track, item.commit.tree, item.commit.verdict.path)
-                 for item in settled
-                 if item.commit.verdict is not None and item.sequence.num_output > item.emitted]
-        self.policy.settle(fates, Pass(flight.loads, flight.target_s + flight.verify_s,
+                 for item in settled if item.commit.verdict is not None and item.part.is_round]
+        self.policy.settle(fates, Pass(flight.loads, computed.target_s + computed.verify_s,
                                        flight.plan.draft_s + host_s, flight.prefill))
 
-    def _count(self, flight: Flight, settled: list[Settled], host_s: float) -> None:
+    def _count(self, flight: Flight, computed: Computed, settled: list[Settled], host_s: float) -> None:
         """Times of a round, shared evenly by the sequences that took part."""
-        share = 1.0 / len(settled)
+        share = 1.0 / max(1, len(settled))
         now_s = time.perf_counter()
+        times = (("draft_s", flight.plan.draft_s), ("target_s", computed.target_s),
+                 ("verify_s", computed.verify_s), ("host_s", host_s))
         for item in settled:
             stats = item.sequence.stats
-            stats.draft_s += flight.plan.draft_s * share
-            stats.target_s += flight.target_s * share
-            stats.verify_s += flight.verify_s * share
-            stats.host_s += host_s * share
+            for name, value in times:
+                setattr(stats, name, getattr(stats, name) + value * share)
             if item.emitted:
                 item.sequence.clock(now_s)
-        for name, value in (("draft_s", flight.plan.draft_s), ("target_s", flight.target_s),
-                            ("verify_s", flight.verify_s), ("host_s", host_s)):
+        for name, value in times:
             setattr(self.stats, name, getattr(self.stats, name) + value)
-
-
-def _landed(flight: Flight) -> Flight:
-    """A device still works when a round has been launched: the wait for it is time of the pass, not of the host."""
-    begin_s = time.perf_counter()
-    flight.verdicts.count_B.cpu()
-    return replace(flight, verify_s=flight.verify_s + time.perf_counter() - begin_s)

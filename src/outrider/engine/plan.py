@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -13,6 +13,8 @@ from outrider.engine.sequence import Sequence
 from outrider.policy.interface import Ask
 from outrider.target.pack import Entry
 
+BESIDE = 4  # of `prefill_tokens` one in so many, in rounds in which somebody decodes, who waits for all of it
+UNKNOWN = 0  # in place of a token whose id only the device knows
 SCORED_ROWS = 128  # of a prompt in one round, where each needs a row of logits: these take a vocabulary's room each
 
 
@@ -26,9 +28,13 @@ class Part:
     tree: DraftTree
     choosing: bool
     scoring: bool = False
+    is_round: bool = True
+    position: int = 0  # where the token that is chosen will stand
+    ahead: int = 0  # entries of a round that is still under way, which lie before these
 
     def entry(self) -> Entry:
-        return Entry(self.sequence.row, self.token_P, self.tree, self.choosing, prompt_logits=self.scoring)
+        return Entry(self.sequence.row, self.token_P, self.tree, self.choosing, prompt_logits=self.scoring,
+                     ahead=self.ahead)
 
     @property
     def num_logits(self) -> int:
@@ -51,8 +57,13 @@ class Plan:
 
     @property
     def has_prompts(self) -> bool:
-        """Whether any part is, or ends, a prompt."""
-        return any(not part.sequence.num_output for part in self.parts)
+        """Whether any part reads what was there before: a prompt, or the text of a sequence that was sent back."""
+        return any(not part.is_round for part in self.parts)
+
+    def only(self, part: Part) -> Plan:
+        """The same for one of its parts, with nothing under way any more."""
+        draft = DraftBatch.of([part.tree] if part.choosing else [], self.draft.device)
+        return Plan((replace(part, ahead=0),), draft, 0.0)
 
     @property
     def logit_rows(self) -> tuple[int, ...]:
@@ -62,29 +73,92 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A running sequence as the next round finds it: entries in the cache and tokens known, those under way included.
+
+    `ahead` of each are under way: of the entries, and of the tokens, whose ids only the device knows.
+    """
+
+    sequence: Sequence
+    cached: int
+    ahead: int = 0
+    ahead_tokens: int = 0
+
+    @property
+    def known(self) -> int:
+        return len(self.sequence.tokens) + self.ahead_tokens
+
+    @property
+    def has_output(self) -> bool:
+        return self.known > self.sequence.num_prompt
+
+    @property
+    def is_round(self) -> bool:
+        """Whether it has read all but its newest token, and has one of its own."""
+        return self.has_output and self.known - self.cached == 1
+
+    @property
+    def unread(self) -> int:
+        """Tokens to read before rounds begin. After its first token a sequence reads all but the newest, which a round
+        is for: so rounds begin where they would have begun, had it never been sent back."""
+        return self.known - self.cached - self.has_output
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
-    """Tokens a sequence will forward this round; `is_last` where they reach its newest token."""
+    """Tokens a sequence will forward this round, behind `cached` entries; `is_last` where the next one is wanted.
+
+    Of these entries `ahead` are of a round that is still under way; `known` tokens there are in all.
+    """
 
     sequence: Sequence
     token_P: list[int]
     is_last: bool
+    is_round: bool
+    cached: int
+    known: int
+    ahead: int = 0
 
 
-def pending_tokens(running: Seq[tuple[Sequence, int]], prefill_tokens: int) -> list[Pending]:
-    """What each running sequence forwards, given the entries it has in the cache.
-
-    Decoding sequences (one pending token) always run; prompts share `prefill_tokens`, in order of arrival.
-    """
-    room = prefill_tokens
+def pending_tokens(running: Seq[Standing], prefill_tokens: int) -> list[Pending]:
+    """What each running sequence forwards. Decoding sequences always do; all others share `prefill_tokens`."""
+    reading = [standing for standing in running if not standing.is_round]
+    wanted = [min(standing.unread, SCORED_ROWS) if standing.sequence.scores_prompt else standing.unread
+              for standing in reading]
+    room = prefill_tokens if len(reading) == len(running) else max(1, prefill_tokens // BESIDE)
+    take_of = dict(zip((standing.sequence for standing in reading), shares(wanted, room), strict=True))
     found = []
-    for sequence, cached in running:
-        waiting = len(sequence.tokens) - cached
-        take = 1 if waiting == 1 else min(waiting, room, SCORED_ROWS if sequence.scores_prompt else room)
-        if take == 0:
+    for standing in running:
+        sequence, cached = standing.sequence, standing.cached
+        take = take_of.get(sequence, 1)
+        if not take:
             continue
-        room -= take if waiting > 1 else 0
-        found.append(Pending(sequence, sequence.tokens[cached : cached + take], take == waiting))
+        token_n = [UNKNOWN] if standing.is_round and standing.ahead_tokens else sequence.tokens[cached : cached + take]
+        is_last = standing.is_round or (take == standing.unread and not standing.has_output)
+        found.append(Pending(sequence, token_n, is_last, standing.is_round, cached, standing.known, standing.ahead))
     return found
+
+
+def shares(wanted: Seq[int], room: int) -> list[int]:
+    """How many tokens each of some prompts may read: half for the first, the rest for the others in equal parts.
+
+    What one has no use for goes to the others, in their order. So a short prompt need not wait for a long one, and of
+    equal ones the first is still through first.
+    """
+    if sum(wanted) <= room:
+        return list(wanted)
+    takes = [0] * len(wanted)
+    left = room
+    for index, want in enumerate(wanted):
+        others = len(wanted) - index
+        part = left - left // 2 if not index else left // others
+        takes[index] = min(want, part)
+        left -= takes[index]
+    for index, want in enumerate(wanted):
+        more = min(want - takes[index], left)
+        takes[index] += more
+        left -= more
+    return takes
 
 
 def ask_for(sequence: Sequence, max_draft: int, limit: int) -> Ask:
@@ -98,7 +172,7 @@ def ask_for(sequence: Sequence, max_draft: int, limit: int) -> Ask:
 def joined(pending: Seq[Pending], drafted: dict[int, DraftTree], device: torch.device, draft_s: float) -> Plan:
     """The plan of a round from what is pending and what was drafted (by index into `pending`)."""
     parts = tuple(Part(item.sequence, item.token_P, drafted.get(index, EMPTY_TREE), item.is_last,
-                       item.sequence.scores_prompt)
+                       item.sequence.scores_prompt, item.is_round, item.known, item.ahead)
                   for index, item in enumerate(pending))
     draft = DraftBatch.of([part.tree for part in parts if part.choosing], device)
     return Plan(parts, draft, draft_s)

@@ -23,9 +23,13 @@ from outrider.target.interface import ForwardOutput
 class Settled:
     """A sequence after a round: how many tokens it emitted and what its drafter is to be told."""
 
-    sequence: Sequence
+    part: Part
     emitted: int
     commit: Commit
+
+    @property
+    def sequence(self) -> Sequence:
+        return self.part.sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,9 @@ class Outcome:
         pending = len(self.part.token_P)
         return [*range(pending), *(pending + node for node in self.path)]
 
-    @property
-    def kept_tokens(self) -> list[int]:
-        return [*self.part.token_P, *(self.part.tree.token_N[node] for node in self.path)]
+    def kept_tokens(self, first: int) -> list[int]:
+        """Their tokens. When the round was planned the `first` may not have been known yet."""
+        return [first, *self.part.token_P[1:], *(self.part.tree.token_N[node] for node in self.path)]
 
     @property
     def verdict(self) -> Verdict | None:
@@ -89,18 +93,29 @@ def settle(plan: Plan, output: ForwardOutput, verdicts: VerdictBatch, cache: KVC
     settled = []
     for outcome in outcomes(plan, verdicts):
         sequence = outcome.part.sequence
-        known = cache.length(sequence.row) + 1  # tokens that the drafter has been told of
-        if outcome.part.scoring:
-            _score_prompt(outcome, known, output.logits_RV)
-        cache.keep(sequence.row, outcome.kept_tokens, outcome.kept)
-        if outcome.emitted and not sequence.sampling.max_tokens:  # only the prompt was wanted
-            outcome = replace(outcome, emitted=[], path=())
-            sequence.finish_reason = "length"
-        gained = _gain(outcome, ends, totals)
-        _note_logprobs(outcome, gained, output.logits_RV)
-        token_n = sequence.tokens[known : known - 1 + len(outcome.part.token_P) + max(gained, 1)]
-        settled.append(Settled(sequence, gained, _commit(outcome, token_n, output, top_RK)))
+        if sequence.finish_reason is not None:  # it had ended before, when this round was under way already
+            continue
+        try:
+            settled.append(_settle(outcome, output, cache, ends, top_RK, totals))
+        except Exception as error:
+            sequence.fail(error)
     return settled
+
+
+def _settle(outcome: Outcome, output: ForwardOutput, cache: KVCache[Any], ends: Ends, top_RK: list[list[int]],
+            totals: Stats) -> Settled:
+    part, sequence = outcome.part, outcome.part.sequence
+    known = cache.length(sequence.row) + 1  # tokens that the drafter has been told of
+    if part.scoring:
+        _score_prompt(outcome, known, output.logits_RV)
+    cache.keep(sequence.row, outcome.kept_tokens(sequence.tokens[known - 1]), outcome.kept)
+    if outcome.emitted and not sequence.sampling.max_tokens:  # only the prompt was wanted
+        outcome = replace(outcome, emitted=[], path=())
+        sequence.finish_reason = "length"
+    gained = _gain(outcome, ends, totals)
+    _note_logprobs(outcome, gained, output.logits_RV)
+    token_n = sequence.tokens[known : known - 1 + len(part.token_P) + max(gained, 1)]
+    return Settled(part, gained, _commit(outcome, token_n, output, top_RK))
 
 
 def _gain(outcome: Outcome, ends: Ends, totals: Stats) -> int:
@@ -138,11 +153,14 @@ def _commit(outcome: Outcome, token_n: list[int], output: ForwardOutput, top_RK:
 
 
 def _score_prompt(outcome: Outcome, known: int, logits_RV: Tensor) -> None:
-    """Log-probabilities of prompt tokens: every row foretells the one behind it. `known` is the first row's."""
+    """Log-probabilities of prompt tokens: every row foretells the one behind it, the first row token `known`.
+
+    A sequence that was sent back computes rows again whose tokens have been scored.
+    """
     sequence, count = outcome.part.sequence, outcome.part.sequence.request.prompt_logprobs or 0
-    token_n = sequence.tokens[known : min(known + len(outcome.part.token_P), sequence.num_prompt)]
-    begin = outcome.logit_row + 1 - len(outcome.part.token_P)
-    assert known == len(sequence.prompt_logprobs), "a prompt is scored in order"
+    scored = len(sequence.prompt_logprobs)
+    token_n = sequence.tokens[scored : min(known + len(outcome.part.token_P), sequence.num_prompt)]
+    begin = outcome.logit_row + 1 - len(outcome.part.token_P) + scored - known
     sequence.prompt_logprobs += _logprobs(logits_RV[begin : begin + len(token_n)], token_n, count)
 
 

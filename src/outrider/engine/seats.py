@@ -6,6 +6,7 @@ Nothing of it belongs to the sequence itself: tokens, text, penalties and noise 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from outrider.cache.kv import KVCache
@@ -33,12 +34,13 @@ class Seats:
 
     def take(self, sequence: Sequence) -> None:
         """The sequence begins with what the cache still holds of its tokens."""
-        sequence.started_s = time.perf_counter()
+        sequence.started_s = sequence.started_s or time.perf_counter()
         known = [] if sequence.scores_prompt else sequence.tokens
         sequence.row = self.cache.open(known, sequence.request.scope)
         sequence.slot = self.slots.take(sequence.tokens)
         cached = self.cache.length(sequence.row)
-        self._note(sequence, cached)
+        if sequence.turn < 0:
+            self._note(sequence, cached)
         context = self._context(sequence)
         sequence.track = self._policy.start(
             limits_of(sequence.request.speculation, self._drafter, context.draw is not None))
@@ -61,15 +63,21 @@ class Seats:
             self.slots.give_back(sequence.slot)
             sequence.state = sequence.track = None
 
+    def send_back(self, sequence: Sequence) -> None:
+        """It will have to take a seat again, and to read what it has said."""
+        self.give_back(sequence)
+        for stats in (sequence.stats, self._totals):
+            stats.preemptions += 1
+
     def tell(self, sequences: list[Sequence], commits: list[Commit]) -> None:
         """The drafter hears of tokens gained."""
         states = [sequence.state for sequence in sequences]
         self._drafter.commit(states, CommitBatch(tuple(commits), self._target.device))
 
-    def check_integrity(self, running: list[Sequence]) -> None:
-        """AssertionError where a block leaked, or device and host disagree on a sequence."""
+    def check_integrity(self, running: list[Sequence], under_way: Collection[Sequence] = ()) -> None:
+        """AssertionError where a block leaked, or device and host disagree on a sequence that is not under way."""
         self.cache.check_integrity()
-        for sequence in running:
+        for sequence in (one for one in running if one not in under_way):
             assert int(self.slots.length_S[sequence.slot]) == len(sequence.tokens), "lengths by slot are wrong"
             assert int(self.slots.last_token_S[sequence.slot]) == sequence.tokens[-1], "last tokens by slot are wrong"
         if not running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from outrider.core.commit import Commit
@@ -34,6 +35,8 @@ class Sequence:
         self.constraint = None if request.constraint is None else request.constraint.start()
         self.finish_reason: FinishReason | None = None
         self.listener: Callable[[Delta], None] | None = None  # who is told of every delta, if anybody is
+        self.error: Exception | None = None  # why it ended, where that was nobody's wish
+        self.turn = -1  # when it first ran, counted over all sequences
         self.row = self.slot = -1  # these, the drafter's state and the policy's track exist while it runs
         self.state: Any = None
         self.track: Any = None
@@ -42,6 +45,7 @@ class Sequence:
         self.started_s = self.first_s = self.last_s = 0.0
         self._told = 0
         self._told_text = 0
+        self._told_drafted = 0
         self._told_end = False
 
     @property
@@ -95,6 +99,18 @@ class Sequence:
             self.finish_reason = "length"
         return self.finish_reason is not None
 
+    def end(self, reason: FinishReason) -> None:
+        """No more tokens, unless it had ended before."""
+        if self.finish_reason is None:
+            self.finish_reason = reason
+            self.text.finish()
+
+    def fail(self, error: Exception) -> None:
+        """It cannot go on. What it has emitted stays readable."""
+        self.error = self.error or error
+        with suppress(Exception):  # what failed may be the text
+            self.end("abort")
+
     def clock(self, now_s: float) -> None:
         """Times of the first and the latest token."""
         if not self.first_s:
@@ -113,8 +129,8 @@ class Sequence:
         output, text = self.output, self.text.text
         new = slice(self._told, len(output))
         told = Delta(self.sample, text[self._told_text :], tuple(output[new]), tuple(self.sources[new]),
-                     self.finish_reason, tuple(self.logprobs[new]))
-        self._told, self._told_text = len(output), len(text)
+                     self.finish_reason, tuple(self.logprobs[new]), self.stats.drafted - self._told_drafted)
+        self._told, self._told_text, self._told_drafted = len(output), len(text), self.stats.drafted
         self._told_end = self.finish_reason is not None
         return told
 

@@ -25,9 +25,13 @@ class Slots:
     def take(self, token_n: Seq[int]) -> int:
         """A slot for a sequence that so far has `token_n`."""
         slot = self._free.pop()
+        self.put(slot, token_n)
+        return slot
+
+    def put(self, slot: int, token_n: Seq[int]) -> None:
+        """The host's word on the sequence of a slot."""
         self.length_S[slot] = len(token_n)
         self.last_token_S[slot] = token_n[-1]
-        return slot
 
     def give_back(self, slot: int) -> None:
         self.length_S[slot] = 0

@@ -7,7 +7,6 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from outrider.core.tree import DraftTree
-from outrider.engine.plan import Plan
 from outrider.engine.resolve import Settled
 from outrider.engine.sequence import Sequence
 
@@ -50,9 +49,9 @@ class Seen:
 Observer = Callable[[Seen], None]
 
 
-def tell(observer: Observer, plan: Plan, settled: Seq[Settled], times: Times) -> None:
+def tell(observer: Observer, settled: Seq[Settled], times: Times) -> None:
     """Of rounds only: what a prompt did is left out, its first token included."""
-    for part, item in zip(plan.parts, settled, strict=True):
+    for item in settled:
         verdict = item.commit.verdict
-        if verdict is not None and len(part.token_P) == 1 and item.sequence.num_output > item.emitted:
-            observer(Seen(item.sequence, part.tree, verdict.path, item.emitted, times))
+        if verdict is not None and item.part.is_round:
+            observer(Seen(item.sequence, item.part.tree, verdict.path, item.emitted, times))

@@ -26,7 +26,8 @@ class Entry:
 
     The first `done` of these rows are in the cache already, forwarded earlier in the same round: a drafter grows its
     tree level by level that way. `all_logits` asks for logits of the anchor (the last pending row) and every node, as
-    far as they are forwarded now; false asks for none. `prompt_logits` asks for those of every row.
+    far as they are forwarded now; false asks for none. `prompt_logits` asks for those of every row. `ahead` entries
+    of a pass that is still under way lie between the committed ones and these; they will all be committed.
     """
 
     row: int
@@ -35,6 +36,7 @@ class Entry:
     all_logits: bool = True
     done: int = 0
     prompt_logits: bool = False
+    ahead: int = 0
 
     @property
     def count(self) -> int:
@@ -66,10 +68,10 @@ def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device) ->
     logit_row: list[int] = []
     spans: list[Span] = []
     for entry in entries:
-        cache.reserve(entry.row, entry.count)
+        cache.reserve(entry.row, entry.ahead + entry.count)
         begin, count = len(token), entry.count - entry.done
-        slot_L = cache.slots(entry.row, entry.count)
-        span = Span(begin, count, cache.length(entry.row), slot_L, entry.parents(), row=entry.row)
+        slot_L = cache.slots(entry.row, entry.ahead + entry.count)
+        span = Span(begin, count, cache.length(entry.row) + entry.ahead, slot_L, entry.parents(), row=entry.row)
         token += [*entry.token_P, *entry.tree.token_N][entry.done :]
         position += span.position_A[entry.done :]
         logit_row += range(begin + entry.unread, begin + count)
