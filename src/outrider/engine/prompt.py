@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from outrider.core.constraint import Constraint
 from outrider.core.request import Request, Speculation
 from outrider.core.sampling import Sampling
 from outrider.errors import RequestError
@@ -33,7 +34,7 @@ class PromptReader:
         self._template: ChatTemplate | None = None
 
     def request(self, prompt: Prompt, sampling: Sampling, prediction: str | None = None, scope: str = "",
-                speculation: Control = None) -> Request:
+                speculation: Control = None, constraint: Constraint | None = None) -> Request:
         """Text is encoded with its special tokens read as such; ids are taken as they are."""
         if isinstance(prompt, str):
             tokenizer = self._need_tokenizer()
@@ -43,7 +44,8 @@ class PromptReader:
         else:
             ids = _ids(prompt)
         expected = self._need_tokenizer().encode(prediction, special=False) if prediction else []
-        return Request(tuple(ids), sampling, tuple(expected), scope, Speculation.of(speculation))
+        return Request(tuple(ids), sampling, tuple(expected), scope, Speculation.of(speculation),
+                       constraint=constraint)
 
     def render(self, messages: Messages, variables: Mapping[str, object]) -> str:
         """Messages through the model's chat template, ready for the assistant's turn."""
