@@ -14,7 +14,8 @@ import tiny_vocabularies
 from outrider.errors import CheckpointError
 from outrider.io.directory_tokenizer import from_directory
 from outrider.io.gguf_tokenizer import from_gguf
-from outrider.io.tokenizer import FimTokens, same_vocabulary
+from outrider.io.infill_tokens import InfillTokens
+from outrider.io.tokenizer import same_vocabulary
 from tiny_vocabularies import PREFIX
 
 Write = Callable[..., Path]
@@ -50,8 +51,8 @@ def test_same_as_from_gguf(write: Write) -> None:
     assert same_vocabulary(ours, other) is None and ours.fingerprint() == other.fingerprint()
     for special in (True, False):
         assert ours.encode(TEXT, special=special) == other.encode(TEXT, special=special)
-    assert (ours.special_ids, ours.fim) == (other.special_ids, other.fim)
-    assert isinstance(ours.fim, FimTokens)
+    assert (ours.special_ids, ours.infill) == (other.special_ids, other.infill)
+    assert isinstance(ours.infill, InfillTokens)
 
 
 def test_roles_come_from_the_configuration_files(write: Write) -> None:

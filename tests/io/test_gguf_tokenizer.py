@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import tiny_vocabularies
 from outrider.errors import CheckpointError, RequestError
 from outrider.io.gguf_tokenizer import from_gguf
+from outrider.io.infill_tokens import InfillTokens
 from outrider.io.sentencepiece_merges import merges_by_score
-from outrider.io.tokenizer import FimTokens, Tokenizer, same_vocabulary
+from outrider.io.tokenizer import Tokenizer, same_vocabulary
 from tiny_vocabularies import PREFIX
 
 BYTES = from_gguf(tiny_vocabularies.byte_level(), where="tiny")
@@ -99,16 +100,27 @@ def test_llama3_takes_a_word_that_is_a_token_without_merging() -> None:
 
 
 def test_roles_come_from_the_file_and_from_names() -> None:
-    assert BYTES.fim == FimTokens(*(BYTES.token_id(f"<|fim_{part}|>") or -1 for part in ("prefix", "suffix", "middle")))
+    marks = [BYTES.token_id(f"<|fim_{part}|>") or -1 for part in ("prefix", "suffix", "middle")]
+    assert BYTES.infill == InfillTokens(*marks, ends=frozenset(marks))
     assert BYTES.eos_ids == {BYTES.token_id("<|im_end|>")}
-    assert (PIECES.bos_id, PIECES.eos_ids, PIECES.fim) == (1, {2}, None)
+    assert (PIECES.bos_id, PIECES.eos_ids, PIECES.infill) == (1, {2}, None)
     metadata = tiny_vocabularies.sentencepiece()
     stated = dict(
         zip(["fim_pre_token_id", "fim_suf_token_id", "fim_mid_token_id", "eot_token_id"], (5, 6, 7, 8), strict=True)
     )
     metadata |= {PREFIX + key: token for key, token in stated.items()}
     tokenizer = from_gguf(metadata, where="tiny")
-    assert (tokenizer.fim, tokenizer.eos_ids) == (FimTokens(5, 6, 7), {2, 8})
+    assert (tokenizer.infill, tokenizer.eos_ids) == (InfillTokens(5, 6, 7, ends=frozenset({5, 6, 7})), {2, 8})
+    metadata |= {PREFIX + "fim_sep_token_id": 9, PREFIX + "prefix_token_id": 10}
+    assert from_gguf(metadata, where="tiny").infill == InfillTokens(5, 6, 7, None, 9, frozenset({5, 6, 7, 9}))
+
+
+def test_older_files_name_infill_tokens_otherwise() -> None:
+    metadata = tiny_vocabularies.sentencepiece()
+    metadata |= {PREFIX + f"{role}_token_id": token for role, token in (("prefix", 5), ("suffix", 6))}
+    assert from_gguf(metadata, where="tiny").infill is None
+    metadata[PREFIX + "middle_token_id"] = 7
+    assert from_gguf(metadata, where="tiny").infill == InfillTokens(5, 6, 7, ends=frozenset({5, 6, 7}))
 
 
 def test_the_beginning_token_is_put_once_and_only_where_wanted() -> None:

@@ -12,8 +12,9 @@ import real_models
 from outrider.io.detokenizer import IncrementalDetokenizer
 from outrider.io.gguf_header import read_header
 from outrider.io.gguf_tokenizer import HeaderMetadata, from_gguf
+from outrider.io.infill_tokens import InfillTokens
 from outrider.io.pieces import SPACE
-from outrider.io.tokenizer import FimTokens, Tokenizer, same_vocabulary
+from outrider.io.tokenizer import Tokenizer, same_vocabulary
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tokenizers"
 CODER, LARGE_CODER = "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
@@ -70,9 +71,9 @@ def test_roles() -> None:
     smollm, coder, gemma = load(SMOLLM), load(CODER), load(GEMMA)
     assert (smollm.bos_id, smollm.add_bos, smollm.eos_id, smollm.eos_ids) == (1, False, 2, {0, 2})
     assert (coder.eos_id, coder.eos_ids, coder.vocab_size) == (151645, {151643, 151645}, 151936)
-    assert coder.fim == FimTokens(151659, 151661, 151660)
+    assert coder.infill == InfillTokens(151659, 151661, 151660, 151663, 151664, frozenset(range(151659, 151665)))
     assert (gemma.bos_id, gemma.add_bos, gemma.eos_ids) == (2, True, {1, 106})
-    assert gemma.template is None and gemma.fim is None
+    assert gemma.template is None and gemma.infill is None
 
 
 def test_which_models_may_draft_for_each_other() -> None:

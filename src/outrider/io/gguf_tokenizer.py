@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -26,13 +27,20 @@ from outrider.io.gguf_header import GgufHeader
 from outrider.io.gguf_types import STRING
 from outrider.io.pieces import SPACE, byte_level_bytes, looks_special, sentencepiece_bytes
 from outrider.io.sentencepiece_merges import merges_by_score
-from outrider.io.tokenizer import FimTokens, Tokenizer, TokenRoles, TokenTable
+from outrider.io.tokenizer import Tokenizer, TokenRoles, TokenTable
 from outrider.io.word_rules import WORD_RULES, word_splitter
 
 _PREFIX = "tokenizer.ggml."
-_FIM_KEYS = ("fim_pre_token_id", "fim_suf_token_id", "fim_mid_token_id")
+_INFILL_KEYS = {  # by role; the newer name goes first
+    "prefix": ("fim_pre_token_id", "prefix_token_id"),
+    "suffix": ("fim_suf_token_id", "suffix_token_id"),
+    "middle": ("fim_mid_token_id", "middle_token_id"),
+    "pad": ("fim_pad_token_id",),
+    "repo": ("fim_rep_token_id",),
+    "file": ("fim_sep_token_id",),
+}
 _END_KEYS = ("eot_token_id", "eom_token_id")
-_ROLE_KEYS = ("bos_token_id", "eos_token_id", "unknown_token_id", *_END_KEYS, *_FIM_KEYS)
+_ROLE_KEYS = ("bos_token_id", "eos_token_id", "unknown_token_id", *_END_KEYS, *chain(*_INFILL_KEYS.values()))
 
 
 class Metadata(Protocol):
@@ -116,19 +124,25 @@ class _Entries:
 
 
 def _roles(entries: _Entries, *, add_bos: bool) -> TokenRoles:
-    prefix, suffix, middle = (entries.token(name) for name in _FIM_KEYS)
-    fim = None
-    if prefix is not None and suffix is not None and middle is not None:
-        fim = FimTokens(prefix, suffix, middle)
     template = entries.scalars.text("tokenizer.chat_template", "")
     return TokenRoles(
         bos_id=entries.token("bos_token_id"),
         add_bos=entries.flag("add_bos_token", add_bos),
         eos_id=entries.token("eos_token_id"),
         end_ids=frozenset(token for name in _END_KEYS if (token := entries.token(name)) is not None),
-        fim=fim,
+        infill=_infill(entries),
         template=template or None,
     )
+
+
+def _infill(entries: _Entries) -> dict[str, int]:
+    """The marks that the file names, by role."""
+    found: dict[str, int] = {}
+    for role, names in _INFILL_KEYS.items():
+        for token in map(entries.token, names):
+            if token is not None:
+                found.setdefault(role, token)
+    return found
 
 
 def _byte_level(entries: _Entries) -> Tokenizer:

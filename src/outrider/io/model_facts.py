@@ -116,8 +116,7 @@ def _vocabulary(path: Path) -> VocabularyFacts:
         tokenizer = _tokenizer(path)
     except CheckpointError as error:
         return VocabularyFacts(trouble=str(error))
-    fim = tokenizer.fim
-    infill = (tokenizer.piece(token) for token in (fim.prefix, fim.suffix, fim.middle)) if fim else ()
+    infill = (tokenizer.piece(token) for token in tokenizer.infill.marks) if tokenizer.infill else ()
     return VocabularyFacts(
         has_template=tokenizer.template is not None,
         infill_tokens=tuple(piece for piece in infill if piece is not None),

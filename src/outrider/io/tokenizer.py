@@ -7,14 +7,15 @@ threads may share it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby, zip_longest
 
 import tokenizers
 
 from outrider.errors import RequestError
+from outrider.io.infill_tokens import infill_tokens
 
 # Tokens that end a turn or a text. Files name only one of them; chat models are trained to emit several.
 _END_PIECES = (
@@ -28,23 +29,6 @@ _END_PIECES = (
     "<eos>",
     "</s>",
 )
-_FIM_PIECES = (
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
-    ("<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"),
-    ("\u2581<PRE>", "\u2581<SUF>", "\u2581<MID>"),
-    ("[PREFIX]", "[SUFFIX]", "[MIDDLE]"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FimTokens:
-    """The ids that mark the three parts of a fill-in-the-middle prompt."""
-
-    prefix: int
-    suffix: int
-    middle: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +49,13 @@ class TokenTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRoles:
-    """What a model file says some tokens are for; `end_ids` and `fim` are completed from well-known names."""
+    """What a model file says some tokens are for; `end_ids` and `infill` are completed from well-known names."""
 
     bos_id: int | None = None
     add_bos: bool = False
     eos_id: int | None = None
     end_ids: frozenset[int] = frozenset()  # others that end an answer
-    fim: FimTokens | None = None
+    infill: Mapping[str, int] = field(default_factory=dict)  # by role, as in `infill_tokens.ROLES`
     template: str | None = None  # source of the chat template
 
 
@@ -100,7 +84,7 @@ class Tokenizer:
         ends = (self.token_id(piece) for piece in _END_PIECES)
         named = {token for token in ends if token in table.special}
         self.eos_ids = roles.end_ids | named | ({roles.eos_id} if roles.eos_id is not None else set())
-        self.fim = roles.fim or self._find_fim()
+        self.infill = infill_tokens(roles.infill, self.token_id)
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Ids of `text`, without a beginning-of-text token (see `with_bos`).
@@ -163,13 +147,6 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """A hash of which bytes each id stands for; padding rows do not count."""
         return self._fingerprint
-
-    def _find_fim(self) -> FimTokens | None:
-        for prefix, suffix, middle in _FIM_PIECES:
-            found = self.token_id(prefix), self.token_id(suffix), self.token_id(middle)
-            if found[0] is not None and found[1] is not None and found[2] is not None:
-                return FimTokens(found[0], found[1], found[2])
-        return None
 
 
 def same_vocabulary(first: Tokenizer, second: Tokenizer) -> str | None:
