@@ -11,6 +11,7 @@ import pytest
 from fake_openai import plain_answer, serving
 from outrider.cli.bench.serve import split_name
 from outrider.cli.main import main
+from tiny_models import write_tiny_model
 
 
 def test_from_flags_to_the_last_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +38,22 @@ def test_an_open_loop(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["rate"] for row in found["rows"]] == [100.0, 200.5]
 
 
+def test_the_engine_alone_beside_a_server_of_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(write_tiny_model(tmp_path / "tiny.gguf"))
+    code = main(["bench", "serve", model, "--offline", "--concurrency", "2", "--requests", "3", "--repeat", "2",
+                 "--max-tokens", "8", "--prompts", "chat", "--speculation", "off,on", "--json",
+                 "--serve-options=--context 400 --max-sequences 2", "--serve-log", str(tmp_path / "log")])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    found = json.loads(said.out.strip().splitlines()[-1])
+    assert [row["server"] for row in found["rows"]] == ["offline off", "offline on", "tiny off", "tiny on"]
+    assert all((one["tokens"], one["completed"]) == (24, 3) for row in found["rows"] for one in row["rounds"])
+    lengths = {one["prompt_tokens"] for row in found["rows"] for one in row["rounds"]}
+    assert len(lengths) == 1  # the same prompts, template and tokenizer
+
+
 @pytest.mark.parametrize(("flags", "complaint"), [
+    (["--offline"], "--offline: got the address"),
     (["--concurrency", "0"], "--concurrency: got '0', expected numbers above 0"),
     (["--concurrency", "1.5"], "expected whole numbers such as 1,8"),
     (["--concurrency", "a"], "--concurrency: got 'a'"),
@@ -50,7 +66,8 @@ def test_an_open_loop(capsys: pytest.CaptureFixture[str]) -> None:
     (["--prompts", "cod"], "did you mean 'code'?"),
 ])
 def test_mistakes_are_told_in_one_line(flags: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "serve", "http://127.0.0.1:1", *flags]) == 2
+    with serving(plain_answer) as fake:
+        assert main(["bench", "serve", fake.url, *flags]) == 2
     said = capsys.readouterr().err.strip()
     assert complaint in said and "\n" not in said
 

@@ -29,7 +29,7 @@ from outrider.bench.serve.answer import Drafts, read_answer
 from outrider.bench.serve.ask import OPTIONAL, Terms, Wish
 from outrider.bench.serve.contender import Contender, introduce, model_at, read_counters, since
 from outrider.bench.serve.load import Level, arrivals, put_load
-from outrider.bench.serve.trial import Plan, hold, ratio_of
+from outrider.bench.serve.trial import Plan, Server, hold, ratio_of
 from outrider.bench.serve.wire import Site, site_of
 from outrider.bench.workload import Message, Prompt
 from outrider.errors import ConfigError, PeerError
@@ -212,7 +212,8 @@ def test_contenders_take_turns_and_are_compared_pair_by_pair() -> None:
     plan = Plan(levels=(Level(at_once=2),), wish=WISH, requests=4, repeat=3)
     with serving(plain_answer) as fake:
         told: list[str] = []
-        rows = hold([contender_at(fake.url, True, "a"), contender_at(fake.url, False, "b")], [TEXT], plan, told.append)
+        rows = hold([Server(contender_at(fake.url, True, "a")), Server(contender_at(fake.url, False, "b"))], [TEXT],
+                    plan, told.append)
     assert [line.split(",")[0] for line in told] == ["a", "b"] * 4
     order = [body["speculation"] == {"enabled": True} for body in fake.bodies("/v1/completions")]
     assert order == [*[True] * 2, *[False] * 2, *([True] * 4 + [False] * 4) * 3]
@@ -237,7 +238,7 @@ def test_counters_are_read_before_and_after_a_run() -> None:
         return plain_answer(request)
 
     with serving(answer) as fake:
-        row = hold([contender_at(fake.url)], [CHAT], Plan(levels=(Level(at_once=1),), wish=WISH, requests=1))[0]
+        row = hold([Server(contender_at(fake.url))], [CHAT], Plan(levels=(Level(at_once=1),), wish=WISH, requests=1))[0]
     assert row.drafts == Drafts(10, 5)
 
 

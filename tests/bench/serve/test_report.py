@@ -19,7 +19,7 @@ from outrider.bench.serve.figures import figures
 from outrider.bench.serve.load import Level
 from outrider.bench.serve.plot import drawing, top_of
 from outrider.bench.serve.report import document, latency_table, notes, rate_table
-from outrider.bench.serve.trial import Plan, Round, Row, compared, hold
+from outrider.bench.serve.trial import Plan, Round, Row, Server, compared, hold
 from outrider.bench.serve.wire import site_of
 from outrider.bench.workload import Prompt
 
@@ -94,7 +94,7 @@ def test_all_that_a_run_gives_fits_into_a_document() -> None:
     with serving(plain_answer) as fake, serving(lambda _: refusal("no")) as other:
         good = contender("good", fake.url)
         bad = contender("bad", other.url)
-        rows = hold([good, bad], [Prompt(text="x")], plan)
+        rows = hold([Server(good), Server(bad)], [Prompt(text="x")], plan)
     found = json.loads(document([good, bad], rows, "p"))
     assert [row["errors"] for row in found["rows"]][1] == [{"name": "HTTP 400", "count": 4, "example": "no"}]
     assert found["rows"][1]["ratio"] is None and found["rows"][0]["rate"] == 200.0

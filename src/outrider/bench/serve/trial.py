@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from outrider.bench.interval import Interval, ratio_interval
 from outrider.bench.serve.answer import Answer, Drafts, read_answer
@@ -38,7 +39,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One run of load on one contender. `client` is the share of one CPU that measuring took."""
+    """One run of load on one entrant. `client` is the share of one CPU that measuring took."""
 
     answers: tuple[Answer, ...]
     figures: Figures
@@ -74,33 +75,53 @@ class Row:
     decode_ratio: Ratio | None = None
 
 
-def hold(contenders: Sequence[Contender], prompts: Sequence[Prompt], plan: Plan,
+class Entrant(Protocol):
+    """Whoever can be put under load: a server, or an engine without one."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, prompts: Sequence[Prompt], plan: Plan, level: Level, number: int) -> Round:
+        """One run of load; no two with different numbers share what is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as an entrant."""
+
+    contender: Contender
+
+    @property
+    def name(self) -> str:
+        return self.contender.name
+
+    def run(self, prompts: Sequence[Prompt], plan: Plan, level: Level, number: int) -> Round:
+        """Replies are read when all of them are here."""
+        salt = f"{self.name}-{level.name}-{number}"
+        messages = self.contender.messages(prompts, plan.count(level), plan.wish, salt)
+        before = self.contender.counters()
+        load = put_load(self.contender.site, messages, level, plan.wish.seed + number + 1, plan.timeout_s)
+        drafts = since(before, self.contender.counters())
+        answers = tuple(read_answer(one) for one in load.exchanges)
+        return Round(answers=answers, figures=figures(answers, load.begin_s, load.end_s, level.at_once, drafts),
+                     client=load.cpu_s / (load.end_s - load.begin_s))
+
+
+def hold(entrants: Sequence[Entrant], prompts: Sequence[Prompt], plan: Plan,
          tell: Callable[[str], None] = lambda _: None) -> list[Row]:
-    """All levels, one after the other; only one contender has load at any moment."""
+    """All levels, one after the other; only one entrant has load at any moment."""
     rows: list[Row] = []
     for level in plan.levels:
-        for contender in contenders:
-            tell(f"{contender.name}, {level.name}: warming up")
-            run(contender, prompts, plan.warm_up(level), level, -1)
-        rounds: list[list[Round]] = [[] for _ in contenders]
+        for entrant in entrants:
+            tell(f"{entrant.name}, {level.name}: warming up")
+            entrant.run(prompts, plan.warm_up(level), level, -1)
+        rounds: list[list[Round]] = [[] for _ in entrants]
         for number in range(plan.repeat):
-            for contender, own in zip(contenders, rounds, strict=True):
-                tell(f"{contender.name}, {level.name}: {number + 1} of {plan.repeat}")
-                own.append(run(contender, prompts, plan, level, number))
-        rows += compared([contender.name for contender in contenders], level, rounds)
+            for entrant, own in zip(entrants, rounds, strict=True):
+                tell(f"{entrant.name}, {level.name}: {number + 1} of {plan.repeat}")
+                own.append(entrant.run(prompts, plan, level, number))
+        rows += compared([entrant.name for entrant in entrants], level, rounds)
     return rows
-
-
-def run(contender: Contender, prompts: Sequence[Prompt], plan: Plan, level: Level, number: int) -> Round:
-    """One run of load. Replies are read when all of them are here."""
-    salt = f"{contender.name}-{level.name}-{number}"
-    messages = contender.messages(prompts, plan.count(level), plan.wish, salt)
-    before = contender.counters()
-    load = put_load(contender.site, messages, level, plan.wish.seed + number + 1, plan.timeout_s)
-    drafts = since(before, contender.counters())
-    answers = tuple(read_answer(one) for one in load.exchanges)
-    return Round(answers=answers, figures=figures(answers, load.begin_s, load.end_s, level.at_once, drafts),
-                 client=load.cpu_s / (load.end_s - load.begin_s))
 
 
 def compared(names: Sequence[str], level: Level, rounds: Sequence[Sequence[Round]]) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +18,11 @@ from outrider.errors import ConfigError, UnknownReferenceError, suggestion
 if TYPE_CHECKING:
     from outrider.bench.serve.contender import Contender
     from outrider.bench.serve.load import Level
-    from outrider.bench.serve.trial import Plan
+    from outrider.bench.serve.offline import Offline
+    from outrider.bench.serve.trial import Plan, Row
     from outrider.bench.workload import Prompt
+    from outrider.cli.serve import Serve
+    from outrider.engine.llm import LLM
 
 SUMMARY = "a server under load, ours or any that speaks OpenAI's interface"
 SPECULATION = {"on": True, "off": False, "as-is": None}
@@ -49,6 +52,8 @@ class BenchServe:
     """Requests of each run; 0: twice as many as are in flight, at least 8."""
     repeat: int = 1
     """Runs of each server at each load: medians are printed, and from two on the 95 % interval of ratios."""
+    offline: bool = False
+    """Also put the MODEL under the same load in this process, without a server: what the server costs."""
     speculation: str = "as-is"
     """on, off or as-is (what the server does unless told); several, separated by commas, are measured in turns. Servers
     beside the first are measured as they are.
@@ -64,7 +69,7 @@ class BenchServe:
     api_key: str = ""
     """Sent as a bearer token."""
     serve_options: str = ""
-    """Options for `outrider serve`, in one word: "--threads 2 --drafter none"."""
+    """Options for `outrider serve`, as in --serve-options="--threads 2 --drafter none"."""
     serve_log: Path | None = None
     """Where the log of the server goes that is started for the first MODEL."""
     timeout: float = 600.0
@@ -88,7 +93,7 @@ def run(argv: list[str]) -> int:
     levels, modes = read_levels(options), read_modes(options.speculation)
 
     from outrider.bench.serve.ask import Wish
-    from outrider.bench.serve.trial import Plan
+    from outrider.bench.serve.trial import Plan, Server, hold
     from outrider.bench.workload import load
 
     wish = Wish(max_tokens=options.max_tokens, temperature=options.temperature, seed=options.seed,
@@ -97,7 +102,9 @@ def run(argv: list[str]) -> int:
                 timeout_s=options.timeout)
     prompts = [prompt for name in options.prompts.split(",") for prompt in load(name.strip()).prompts]
     with ExitStack() as stack:
-        return _measure(options, _contenders(options, modes, prompts, plan, stack), prompts, plan)
+        contenders = _contenders(options, modes, prompts, plan, stack)
+        entrants = [*(_offline(options, modes, stack) if options.offline else ()), *map(Server, contenders)]
+        return _measure(options, contenders, hold(entrants, prompts, plan, tell))
 
 
 def read_levels(options: BenchServe) -> list[Level]:
@@ -178,11 +185,36 @@ def split_name(word: str) -> tuple[str, str]:
     return ("" if "://" in word else Path(word).name.removesuffix(".gguf")), word
 
 
-def _measure(options: BenchServe, contenders: Sequence[Contender], prompts: Sequence[Prompt], plan: Plan) -> int:
-    from outrider.bench.serve.report import document, latency_table, notes, rate_table
-    from outrider.bench.serve.trial import hold
+def _offline(options: BenchServe, modes: dict[str, bool | None], stack: ExitStack) -> list[Offline]:
+    """The engine that `outrider serve` would make, in every mode."""
+    import shlex
 
-    rows = hold(contenders, prompts, plan, tell)
+    from outrider.bench.serve.offline import Offline
+    from outrider.cli.serve import Serve
+
+    _, reference = split_name(options.server)
+    if "://" in reference:
+        raise ConfigError(f"--offline: got the address {reference}, expected a MODEL")
+    tell(f"loading {reference}")
+    llm = stack.enter_context(_llm_of(parse(Serve, [reference, *shlex.split(options.serve_options)], "outrider serve")))
+    return [Offline(f"offline {mode}" if len(modes) > 1 else "offline", llm, on) for mode, on in modes.items()]
+
+
+def _llm_of(options: Serve) -> LLM:
+    from outrider.cli.session import open_model
+    from outrider.engine.llm import LLM
+    from outrider.engine.pair import paired
+
+    pair = paired(options.model, options.drafter)
+    return LLM(open_model(replace(options, model=pair.model), options.context), drafter=pair.drafter,
+               max_draft=options.max_draft, context=options.context, draft_policy=options.draft_policy,
+               max_sequences=options.max_sequences, cache_tokens=options.cache_tokens,
+               prefill_tokens=options.prefill_tokens)
+
+
+def _measure(options: BenchServe, contenders: Sequence[Contender], rows: Sequence[Row]) -> int:
+    from outrider.bench.serve.report import document, latency_table, notes, rate_table
+
     tell("")
     show(rate_table(rows))
     print()
