@@ -24,7 +24,7 @@ class Answer:
         self.sequences: list[Sequence] = []  # written by the engine's thread, before the first item
         self._stop = stop
         self._error: BaseException | None = None
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Item] = asyncio.Queue()
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
@@ -60,7 +60,29 @@ class Answer:
         return Result(tuple(sequence.result() for sequence in self.sequences), self.request.token_n,
                       tuple(self.sequences[0].prompt_logprobs))
 
-    def tell(self, item: Item) -> None:
-        """From the engine's thread: news, an error, or None for the end."""
-        with suppress(RuntimeError):  # the loop has closed meanwhile: nobody listens any more
-            self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+    def take(self, item: Item) -> None:
+        """In the event loop: news, an error, or None for the end."""
+        self._items.put_nowait(item)
+
+
+class Post:
+    """Items on their way from the engine's thread to event loops, each of which is woken once for all of them."""
+
+    def __init__(self) -> None:
+        self._of_loop: dict[asyncio.AbstractEventLoop, list[tuple[Answer, Item]]] = {}
+
+    def add(self, answer: Answer, item: Item) -> None:
+        """To go with the next `send`."""
+        self._of_loop.setdefault(answer.loop, []).append((answer, item))
+
+    def send(self) -> None:
+        """All that was added."""
+        for loop, items in self._of_loop.items():
+            with suppress(RuntimeError):  # the loop has closed meanwhile: nobody listens any more
+                loop.call_soon_threadsafe(_deliver, items)
+        self._of_loop = {}
+
+
+def _deliver(items: list[tuple[Answer, Item]]) -> None:
+    for answer, item in items:
+        answer.take(item)

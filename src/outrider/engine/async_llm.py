@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from outrider.core.request import Delta, Request, Result
 from outrider.core.sampling import Sampling
 from outrider.core.stats import Stats
-from outrider.engine.answer import Answer
+from outrider.engine.answer import Answer, Post
 from outrider.engine.llm import DEFAULT_DRAFTER, LLM
 from outrider.engine.prompt import Control, Messages
 from outrider.engine.watch import EngineLoad
 from outrider.errors import RequestError
 from outrider.target.load import LoadedModel
+
+_log = logging.getLogger(__name__)
 
 
 class AsyncLLM:
@@ -28,6 +32,7 @@ class AsyncLLM:
         self.llm = LLM(model, drafter=drafter, **options)
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._answers: list[Answer] = []
+        self._post = Post()
         self._idle: list[Callable[[], object]] = []  # whom to tell when nothing is left to do
         self._closed = False
         self._thread = threading.Thread(target=self._drive, name="outrider-engine", daemon=True)
@@ -106,10 +111,12 @@ class AsyncLLM:
             if call is None:
                 break
             call()
+            self._post.send()
             self._tell_idle()
         self.llm.close()
         for answer in list(self._answers):
             self._finish(answer)
+        self._post.send()
         self._tell_idle()
 
     def _round(self) -> None:
@@ -127,6 +134,7 @@ class AsyncLLM:
                 self._finish(answer)
             else:
                 self._fail(answer, answer.error)
+        self._post.send()
         self._tell_idle()
 
     def _tell_idle(self) -> None:
@@ -139,24 +147,29 @@ class AsyncLLM:
         try:
             answer.sequences = self.llm.engine.add(answer.request)
         except Exception as error:
-            answer.tell(error)
+            self._post.add(answer, error)
             return
         for sequence in answer.sequences:
-            sequence.listener = answer.tell
+            sequence.listener = partial(self._post.add, answer)
         self._answers.append(answer)
 
     def _stop(self, answer: Answer) -> None:
-        for sequence in answer.sequences:
-            self.llm.engine.abort(sequence)
+        self._abort(answer)
         if answer in self._answers:
             self._finish(answer)
 
     def _finish(self, answer: Answer) -> None:
         self._answers.remove(answer)
-        answer.tell(None)
+        self._post.add(answer, None)
 
     def _fail(self, answer: Answer, error: Exception) -> None:
-        for sequence in answer.sequences:
-            self.llm.engine.abort(sequence)
+        self._abort(answer)
         self._answers.remove(answer)
-        answer.tell(error)
+        self._post.add(answer, error)
+
+    def _abort(self, answer: Answer) -> None:
+        for sequence in answer.sequences:
+            try:
+                self.llm.engine.abort(sequence)
+            except Exception:  # the others go on
+                _log.exception("a sequence could not be ended in order")

@@ -126,11 +126,11 @@ class Sequence:
 
     def delta(self) -> Delta:
         """What is new since the last call."""
-        output, text = self.output, self.text.text
-        new = slice(self._told, len(output))
-        told = Delta(self.sample, text[self._told_text :], tuple(output[new]), tuple(self.sources[new]),
-                     self.finish_reason, tuple(self.logprobs[new]), self.stats.drafted - self._told_drafted)
-        self._told, self._told_text, self._told_drafted = len(output), len(text), self.stats.drafted
+        text, before = self.text.text, self._told
+        told = Delta(self.sample, text[self._told_text :], tuple(self.tokens[self.num_prompt + before :]),
+                     tuple(self.sources[before:]), self.finish_reason, tuple(self.logprobs[before:]),
+                     self.stats.drafted - self._told_drafted)
+        self._told, self._told_text, self._told_drafted = self.num_output, len(text), self.stats.drafted
         self._told_end = self.finish_reason is not None
         return told
 
