@@ -28,6 +28,11 @@ class CallSplitter:
         self._said = self._after_call = False  # whether there was any text yet; whether a call was the last there was
         self.num_calls = 0
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether any call was told of, be it whole or not."""
+        return self.num_calls > 0 or (self._call is not None and bool(self._call.name))
+
     def push(self, text: str) -> list[Content | CallDelta]:
         self._held += text
         parts: list[Content | CallDelta] = []

@@ -26,7 +26,7 @@ class AnswerReader:
     @property
     def has_calls(self) -> bool:
         """Whether a tool was called: the finish reason of a text that ended by itself is then `tool_calls`."""
-        return self._calls is not None and self._calls.num_calls > 0
+        return self._calls is not None and self._calls.has_calls
 
     def push(self, text: str) -> list[Part]:
         """More text; the parts that it completes or goes on with."""
