@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from json_engine import json_tokenizer
 from outrider.engine.async_llm import AsyncLLM
 from outrider.io.tokenizer import Tokenizer
 from outrider.serve.app import create_app
@@ -87,11 +88,18 @@ def chatty_tokenizer() -> Tokenizer:
     return found
 
 
+def spelling_tokenizer() -> Tokenizer:
+    """One that JSON can be written in, with a template that has tools called as Llama does."""
+    found = copy.copy(json_tokenizer())
+    found.template = "{# <|python_tag|> #}{% if tools %}t{% endif %}" + TEMPLATE
+    return found
+
+
 @contextmanager
-def serving(settings: Settings | None = None, **options: Any) -> Iterator[TinyServer]:
+def serving(settings: Settings | None = None, model: LoadedModel | None = None, **options: Any) -> Iterator[TinyServer]:
     """A server, which is idle and whole at the end. Prices are left alone: toys are drafted for at a fixed length."""
-    model = LoadedModel("toy", target_of(), chatty_tokenizer())
-    llm = AsyncLLM(model, **{"drafter": "suffix", "draft_policy": "fixed:8", **options})
+    toy = LoadedModel("toy", target_of(), chatty_tokenizer())
+    llm = AsyncLLM(model or toy, **{"drafter": "suffix", "draft_policy": "fixed:8", **options})
     service = Service(llm, settings or Settings())
     found = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, access_log=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from outrider import LLM
 from outrider.core.request import Result
 from outrider.target.load import LoadedModel
 from tiny_engine import target_of
-from tiny_server import TinyServer, chatty_tokenizer, error_of
+from tiny_server import TinyServer, chatty_tokenizer, error_of, serving, spelling_tokenizer
 
 PATH = "/v1/chat/completions"
 MESSAGES = [{"role": "system", "content": "be calm"}, {"role": "user", "content": "abc abc"}]
@@ -142,3 +144,65 @@ def test_predictions_are_counted_where_they_are_given(server: TinyServer) -> Non
     assert set(none["usage"]["completion_tokens_details"].values()) == {0}
     last = server.events(PATH, **body, prediction={"content": text}, stream_options={"include_usage": True})[-1]
     assert set(last["usage"]["completion_tokens_details"].values()) == {0}
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"], "additionalProperties": False}
+TOOL = {"type": "function", "function": {"name": "look", "parameters": SCHEMA, "strict": True}}
+
+
+@pytest.fixture(scope="module")
+def spelling() -> Iterator[TinyServer]:
+    """A toy that can spell JSON."""
+    with serving(None, LoadedModel("toy", target_of(), spelling_tokenizer())) as server:
+        yield server
+
+
+def joined(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a client makes of the deltas of a stream with one choice."""
+    message: dict[str, Any] = {"content": "", "calls": {}, "finish_reason": None}
+    for event in events:
+        (choice,) = event["choices"]
+        message["content"] += choice["delta"].get("content", "")
+        message["finish_reason"] = choice["finish_reason"] or message["finish_reason"]
+        for call in choice["delta"].get("tool_calls", ()):
+            known = message["calls"].setdefault(call["index"], {"arguments": ""})
+            known["arguments"] += call["function"].pop("arguments")
+            known.update(call.get("function", {}), **{key: call[key] for key in ("id", "type") if key in call})
+    return message
+
+
+def test_a_schema_is_kept_whatever_is_drafted(spelling: TinyServer) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "f", "strict": True, "schema": SCHEMA}}
+    body: dict[str, Any] = {"messages": MESSAGES, "max_tokens": 200, "temperature": 1, "seed": 4,
+                            "response_format": form}
+    found = spelling.answer(PATH, **body)["choices"][0]
+    assert json.loads(found["message"]["content"])["a"] in ("x", "y") and found["finish_reason"] == "stop"
+    plain = spelling.answer(PATH, **body, speculation={"enabled": False})["choices"][0]
+    assert plain == found
+    assert joined(spelling.events(PATH, **body))["content"] == found["message"]["content"]
+
+
+def test_tools_are_called_as_they_are_declared(spelling: TinyServer) -> None:
+    body: dict[str, Any] = {"messages": MESSAGES, "max_tokens": 400, "temperature": 1, "seed": 4, "tools": [TOOL],
+                            "tool_choice": {"type": "function", "function": {"name": "look"}}}
+    found = spelling.answer(PATH, **body)["choices"][0]
+    (call,) = found["message"]["tool_calls"]
+    assert found["finish_reason"] == "tool_calls" and found["message"]["content"] is None
+    assert (call["type"], call["function"]["name"]) == ("function", "look") and call["id"]
+    assert json.loads(call["function"]["arguments"])["a"] in ("x", "y")
+    told = joined(spelling.events(PATH, **body))
+    assert told["calls"][0]["arguments"] == call["function"]["arguments"] and told["calls"][0]["name"] == "look"
+    assert told["finish_reason"] == "tool_calls" and told["content"] == ""
+
+
+@pytest.mark.parametrize(("body", "param"), [
+    ({"response_format": {"type": "xml"}}, "response_format"),
+    ({"response_format": {"type": "json_schema"}}, "response_format"),
+    ({"tools": [{"type": "magic"}]}, "tools"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "lok"}}}, "tool_choice"),
+    ({"tools": [TOOL], "parallel_tool_calls": "yes"}, "parallel_tool_calls"),
+])
+def test_malformed_forms_and_tools_are_told_by_name(server: TinyServer, body: dict[str, Any], param: str) -> None:
+    error = error_of(server.post(PATH, {"messages": MESSAGES, **body}), 400)
+    assert str(error["param"]).startswith(param)

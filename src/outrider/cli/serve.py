@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from outrider.cli.flags import parse
 from outrider.cli.options import ModelOptions, Words, check_counts, read_text
@@ -33,6 +34,8 @@ class Serve(ModelOptions):
     """Tokens that the key-value cache holds; 0: the full context of every sequence, at most 32768."""
     prefill_tokens: int = 512
     """Tokens of prompts in one pass, at most."""
+    overlap: Literal["auto", "on", "off"] = "auto"
+    """Launch rounds ahead of their results where nothing is drafted; auto: where it pays."""
     max_prompt_tokens: int = 0
     """Longest prompt; 0: what the context holds."""
     max_body_mib: int = 8
@@ -79,7 +82,7 @@ def run(argv: list[str]) -> int:
     model = open_model(replace(options, model=pair.model), options.context)
     llm = AsyncLLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context,
                    draft_policy=options.draft_policy, max_sequences=options.max_sequences,
-                   cache_tokens=options.cache_tokens, prefill_tokens=options.prefill_tokens)
+                   cache_tokens=options.cache_tokens, prefill_tokens=options.prefill_tokens, overlap=options.overlap)
     service = Service(llm, settings)
     logging.getLogger(__name__).info("serving %s with %s at %s", ", ".join(service.names), "+".join(llm.sources),
                                      address_of(found))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from outrider.core.request import Request
+from outrider.serve.answer.reader import AnswerReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,6 @@ class Show:
     drafters: bool = False
     echo: bool = False
     top_logprobs: int | None = None
-    empty: bool = False  # no tokens were asked for: the one that the engine gives is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Asked:
     requests: tuple[Request, ...]
     show: Show
     prompts: tuple[str, ...] = ()
+    new_reader: Callable[[], AnswerReader] | None = None  # of a chat: one for each sample
 
     @property
     def has_prediction(self) -> bool:

@@ -59,20 +59,27 @@ class ChunkWriter(ABC):
     def choices(self, news: News) -> list[str]:
         """The JSON texts of choices that tell these news, an object each."""
 
-    def extension(self, news: News) -> str:
-        """Who drafted what, where that was asked for; begins with a comma."""
-        if not self.show.drafters:
-            return ""
+    def pieces(self, news: News) -> list[str]:
+        """The new text: a piece for each token where drafters are to be told, else in one."""
+        if not self.show.drafters or not news.delta.token_n:
+            return [news.delta.text]
         if news.choice not in self._splitters:
             stops = self.asked.requests[0].sampling.stop
             self._splitters[news.choice] = PieceSplitter(self.service.tokenizer, stops)
+        return self._splitters[news.choice].split(news.delta)
+
+    def extension(self, news: News, texts: list[str], thoughts: list[str]) -> str:
+        """Who drafted what, and what each token added to the text and to the thoughts; begins with a comma."""
         delta = news.delta
-        told = {"token_ids": list(delta.token_n), "drafted_by": drafted_by(delta.source_n, self.service.llm.sources),
-                "texts": self._splitters[news.choice].split(delta)}
+        told: dict[str, object] = {"token_ids": list(delta.token_n),
+                                   "drafted_by": drafted_by(delta.source_n, self.service.llm.sources), "texts": texts,
+                                   "drafted": delta.drafted}
+        if any(thoughts):
+            told["reasoning_texts"] = thoughts
         return f',"outrider":{json.dumps(told)}'
 
     def _events_of(self, news: News) -> bytes:
-        self._num_output += 0 if self.show.empty else len(news.delta.token_n)
+        self._num_output += len(news.delta.token_n)
         return b"".join(event(f"{self._opening}[{choice}]{self._usage()}}}") for choice in self.choices(news))
 
     def _usage(self) -> str:

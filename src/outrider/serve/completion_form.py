@@ -26,18 +26,19 @@ class CompletionChunks(ChunkWriter):
 
     def choices(self, news: News) -> list[str]:
         delta = news.delta
-        text, logprobs = "" if self.show.empty else delta.text, "null"
+        text, logprobs = delta.text, "null"
         is_first = news.choice not in self._offsets
         offset = self._offsets.get(news.choice, 0)
-        if self.show.top_logprobs is not None and not self.show.empty:
+        if self.show.top_logprobs is not None and delta.token_n:
             logprobs = json.dumps(self._forms.legacy(delta.token_n, delta.logprobs, offset))
         self._offsets[news.choice] = offset + len(delta.text)
         if is_first and self.show.echo:
             text = self.asked.prompts[news.choice // self.asked.requests[0].sampling.n] + text
         if not text and logprobs == "null" and delta.finish_reason is None and not self.show.drafters:
             return []
+        extension = self.extension(news, self.pieces(news), []) if self.show.drafters else ""
         return [f'{{"index":{news.choice},"text":{quote(text)},"logprobs":{logprobs},'
-                f'"finish_reason":{reason(news)}{self.extension(news)}}}']
+                f'"finish_reason":{reason(news)}{extension}}}']
 
 
 def choices(asked: Asked, service: Service, results: Sequence[Result]) -> list[dict[str, object]]:
@@ -53,12 +54,10 @@ def choices(asked: Asked, service: Service, results: Sequence[Result]) -> list[d
 def _choice(index: int, asked: Asked, number: int, result: Result, sample: Sample,
             forms: LogprobForms) -> dict[str, object]:
     show = asked.show
-    text = "" if show.empty else sample.text
     choice: dict[str, object] = {
-        "index": index, "text": asked.prompts[number] + text if show.echo else text,
-        "finish_reason": "length" if show.empty else sample.finish_reason, "logprobs": None}
+        "index": index, "text": asked.prompts[number] + sample.text if show.echo else sample.text,
+        "finish_reason": sample.finish_reason, "logprobs": None}
     if show.top_logprobs is not None:
-        told_n, entries = ((), ()) if show.empty else (sample.ids, sample.logprobs)
         prompt_n, before = (result.prompt_ids, result.prompt_logprobs) if show.echo else ((), ())
-        choice["logprobs"] = forms.legacy((*prompt_n, *told_n), (*before, *entries), 0)
+        choice["logprobs"] = forms.legacy((*prompt_n, *sample.ids), (*before, *sample.logprobs), 0)
     return choice

@@ -16,7 +16,7 @@ from outrider.errors import CacheFullError, ConfigError, OutriderError, RequestE
 
 _log = logging.getLogger(__name__)
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
-_FIELD = re.compile(r"^([a-z_]+)(?::| is | must )")
+_FIELD = re.compile(r"^([a-z_]+(?:\.[a-z_]+|\[\d+\])*): ")
 
 
 class ApiError(OutriderError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from outrider.serve.errors import refused
@@ -13,7 +12,7 @@ _THINKING = "enable_thinking"
 
 
 def plain_messages(messages: Sequence[MessageBody]) -> list[Mapping[str, object]]:
-    """One text a message; the arguments of tool calls as objects, which is how templates know them."""
+    """One text a message."""
     return [_plain(message) for message in messages]
 
 
@@ -30,19 +29,5 @@ def _plain(message: MessageBody) -> Mapping[str, object]:
     if "audio" in extra or "function_call" in extra:
         raise refused("messages", "audio and function_call are not supported")
     role = "system" if message.role == "developer" else message.role
-    calls = extra.get("tool_calls")
-    if isinstance(calls, list):
-        extra["tool_calls"] = [_read_arguments(call) for call in calls]
     return {**extra, "role": role, "content": message.text()}
 
-
-def _read_arguments(call: object) -> object:
-    """OpenAI sends them as a JSON text."""
-    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
-        return call
-    function = call["function"]
-    try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except (TypeError, ValueError):
-        return call
-    return {**call, "function": {**function, "arguments": arguments}}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from outrider.constrain.grammar import Grammar
 from outrider.core.request import Request, Speculation
 from outrider.core.sampling import MAX_SEED, Sampling
 from outrider.engine.limits import limits_of
 from outrider.serve import refusals
+from outrider.serve.answer.reader import AnswerReader
+from outrider.serve.answer.response_format import format_of
+from outrider.serve.answer.tools import choice_of, tools_of
 from outrider.serve.asked import Asked, Show
 from outrider.serve.errors import ApiError, refused
 from outrider.serve.messages import plain_messages, template_variables
@@ -23,26 +29,24 @@ _SAME_NAMES = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_
 
 async def read_chat(body: ChatBody, service: Service, scope: str) -> Asked:
     """Raises: ApiError, RequestError, ConfigError."""
-    _check(body, service)
+    check_body(body, service)
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs: needs logprobs to be true", param="top_logprobs", code="invalid_value")
-    for name in ("response_format", "tools"):
-        _refuse_for_now(name, getattr(body, name))
-    if body.tool_choice not in (None, "none", "auto"):
-        raise refused("tool_choice", "needs tools")
-    text = service.prompts.render(plain_messages(body.messages), template_variables(body.chat_template_kwargs, service))
-    token_n = tuple(service.tokenizer.with_bos(await service.encode(text, special=True)))
+    talk = _talk(body, service)
+    token_n = tuple(service.tokenizer.with_bos(await service.encode(talk.prompt, special=True)))
     room = service.room(len(token_n), "messages")
     top = (body.top_logprobs or 0) if body.logprobs else None
-    sampling = _sampling(body, _most(body.max_completion_tokens, body.max_tokens, room), top)
+    sampling = sampling_of(body, _most(body.max_completion_tokens, body.max_tokens, room), top)
     expected = await service.encode(body.prediction.text(), special=False) if body.prediction else []
-    request = _request(body, service, token_n, sampling, scope)
-    return Asked((replace(request, prediction=tuple(expected)),), _show(body, top))
+    constraint = await asyncio.to_thread(service.compiler.compile, talk.grammar) if talk.grammar else None
+    request = replace(request_of(body, service, token_n, sampling, scope), prediction=tuple(expected),
+                      constraint=constraint)
+    return Asked((request,), _show(body, top), new_reader=talk.new_reader)
 
 
 async def read_completion(body: CompletionBody, service: Service, scope: str) -> Asked:
     """Raises: ApiError, RequestError, ConfigError."""
-    _check(body, service)
+    check_body(body, service)
     if body.best_of not in (None, 1, body.n):
         raise refused("best_of", "is not supported; ask for n answers and choose")
     if body.suffix:
@@ -55,10 +59,12 @@ async def read_completion(body: CompletionBody, service: Service, scope: str) ->
         token_n = tuple(await _prompt_ids(prompt, service))
         room = service.room(len(token_n))
         most = _DEFAULT_COMPLETION if body.max_tokens is None else body.max_tokens
-        request = _request(body, service, token_n, _sampling(body, min(max(most, 1), room), body.logprobs), scope)
+        sampling = sampling_of(body, min(most, room), body.logprobs)
+        sampling = ended_by_marks(sampling, service) if body.suffix else sampling
+        request = request_of(body, service, token_n, sampling, scope)
         requests.append(replace(request, prompt_logprobs=body.logprobs if show.echo else None))
         texts.append(prompt if isinstance(prompt, str) else service.tokenizer.decode(prompt, skip_special=False))
-    return Asked(tuple(requests), replace(show, echo=bool(body.echo), empty=body.max_tokens == 0), tuple(texts))
+    return Asked(tuple(requests), show, tuple(texts))
 
 
 def scope_of(key_scope: str, cache_salt: str | None) -> str:
@@ -66,16 +72,32 @@ def scope_of(key_scope: str, cache_salt: str | None) -> str:
     return f"{key_scope}/{cache_salt}" if cache_salt else key_scope
 
 
-def _check(body: Sampled, service: Service) -> None:
+def check_body(body: Sampled, service: Service) -> None:
+    """What is wrong with any body. Raises: ApiError."""
     service.check_model(body.model)
     refusals.check(body.extra())
     if body.stream_options is not None and not body.stream:
         raise ApiError(400, "stream_options: needs stream to be true", param="stream_options", code="invalid_value")
 
 
-def _refuse_for_now(name: str, value: object) -> None:
-    if value and value != {"type": "text"}:
-        raise refused(name, "is not supported yet")
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """A conversation as the model is given it, and how its answer is held to a form and read."""
+
+    prompt: str
+    grammar: Grammar | None
+    new_reader: Callable[[], AnswerReader]
+
+
+def _talk(body: ChatBody, service: Service) -> _Talk:
+    tools = tools_of(body.tools)
+    choice = choice_of(body.tool_choice, tools, body.parallel_tool_calls)
+    wanted = format_of(body.response_format)
+    said = service.dialect.conversation(plain_messages(body.messages), tools, choice)
+    variables = {**template_variables(body.chat_template_kwargs, service), **said.variables}
+    prompt = service.prompts.render(said.messages, variables)
+    return _Talk(prompt, service.dialect.grammar(wanted, tools, choice, prompt),
+                 lambda: service.dialect.reader(tools, choice, prompt))
 
 
 async def _prompt_ids(prompt: str | list[int], service: Service) -> list[int]:
@@ -85,7 +107,8 @@ async def _prompt_ids(prompt: str | list[int], service: Service) -> list[int]:
     return service.tokenizer.with_bos(await service.encode(prompt, special=True)) if prompt else []
 
 
-def _request(body: Sampled, service: Service, token_n: tuple[int, ...], sampling: Sampling, scope: str) -> Request:
+def request_of(body: Sampled, service: Service, token_n: tuple[int, ...], sampling: Sampling, scope: str) -> Request:
+    """The request that a body makes of a prompt. Raises: RequestError for what it says of speculation."""
     spoken = body.speculation
     given = {} if spoken is None else {**spoken.extra(), "enabled": spoken.enabled, "drafter": spoken.drafter,
                                        "max_draft": spoken.max_draft}
@@ -94,7 +117,8 @@ def _request(body: Sampled, service: Service, token_n: tuple[int, ...], sampling
     return Request(token_n, sampling, scope=scope_of(scope, body.cache_salt), speculation=speculation)
 
 
-def _sampling(body: Sampled, max_tokens: int, logprobs: int | None) -> Sampling:
+def sampling_of(body: Sampled, max_tokens: int, logprobs: int | None) -> Sampling:
+    """How a body wants its tokens chosen. Raises: ConfigError."""
     given = {name: getattr(body, name) for name in _SAME_NAMES if getattr(body, name) is not None}
     if body.min_tokens:
         given["min_tokens"] = body.min_tokens

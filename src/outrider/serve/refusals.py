@@ -19,6 +19,7 @@ class Refusal:
     neutral: tuple[object, ...] = ()
 
 
+_IN_CHAT = Refusal("only on /v1/chat/completions", ({"type": "text"}, [], "none", "auto"))
 _USE_FORMAT = Refusal("not supported; use response_format with a json_schema")
 REFUSALS: Mapping[str, Refusal] = {
     "functions": Refusal("the deprecated form is not supported; use tools", ([],)),
@@ -31,6 +32,10 @@ REFUSALS: Mapping[str, Refusal] = {
     "use_beam_search": Refusal("beam search is not supported; leave it out", (False,)),
     "num_beams": Refusal("beam search is not supported; leave it out", (1,)),
     "length_penalty": Refusal("belongs to beam search, which is not supported", (1.0,)),
+    "response_format": _IN_CHAT,
+    "tools": _IN_CHAT,
+    "tool_choice": _IN_CHAT,
+    "prediction": _IN_CHAT,
     "guided_json": _USE_FORMAT,
     "guided_regex": _USE_FORMAT,
     "guided_choice": _USE_FORMAT,

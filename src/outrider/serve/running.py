@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from outrider.core.request import Delta, Request, Result
+from outrider.core.stats import Stats
 from outrider.engine.answer import Answer
 from outrider.engine.async_llm import AsyncLLM
 from outrider.serve.errors import ApiError
@@ -80,6 +81,14 @@ class Running:
                 total.rejected += counts.rejected
         return total
 
+    def stats(self) -> Stats:
+        """What the answers did so far, added up: also of those that were ended early."""
+        total = Stats()
+        for answer in self._answers:
+            for sequence in answer.sequences:
+                total.add(sequence.stats)
+        return total
+
     def results(self) -> list[Result]:
         """The whole answers, one for each request. Raises: RequestError while they are still coming."""
         return [answer.result() for answer in self._answers]
@@ -95,7 +104,7 @@ class Running:
     def fail(self, error: ApiError) -> None:
         """End it with an error, which `news` raises."""
         for answer in self._answers:
-            answer.tell(error)
+            answer.take(error)
 
     async def _joined(self) -> AsyncIterator[News]:
         if len(self._answers) == 1:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 
+from outrider.constrain.compiler import Compiler
 from outrider.core.request import Request
 from outrider.engine.async_llm import AsyncLLM
 from outrider.errors import RequestError
 from outrider.io.chat_template import ChatTemplate
 from outrider.io.tokenizer import Tokenizer
+from outrider.serve.answer.dialect import Dialect
 from outrider.serve.errors import ApiError
 from outrider.serve.metrics import Metrics
 from outrider.serve.predicted import PredictionCounts
@@ -33,6 +35,9 @@ class Service:
         self.names = settings.model_names or (llm.llm.model.name,)
         self.context = llm.llm.engine.context
         self.max_draft = llm.llm.engine.config.max_draft
+        self.dialect = Dialect.of(self.tokenizer.template)
+        target = llm.llm.model.target
+        self.compiler = Compiler(self.tokenizer, target.vocab_size, target.spec.eos_ids)
         self.created = int(time.time())
         self.metrics = Metrics(llm, self.names[0])
         self._watch = Watch(self.metrics, PredictionCounts())

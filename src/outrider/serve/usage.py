@@ -19,7 +19,7 @@ def usage(running: Running, asked: Asked) -> dict[str, object]:
     results = running.results()
     samples = [sample for result in results for sample in result.samples]
     num_prompt = sum(len(result.prompt_ids) for result in results)
-    told = counted(num_prompt, 0 if asked.show.empty else sum(len(sample.ids) for sample in samples))
+    told = counted(num_prompt, sum(len(sample.ids) for sample in samples))
     cached = sum(max(sample.stats.cached_tokens for sample in result.samples) for result in results)
     told["prompt_tokens_details"] = {"cached_tokens": cached}
     if asked.has_prediction:
