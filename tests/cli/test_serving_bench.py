@@ -58,6 +58,7 @@ def test_the_engine_alone_beside_a_server_of_ours(tmp_path: Path, capsys: pytest
     (["--concurrency", "1.5"], "expected whole numbers such as 1,8"),
     (["--concurrency", "a"], "--concurrency: got 'a'"),
     (["--rate", "nan"], "--rate: got 'nan'"),
+    (["--requests", "7", "--concurrency", "8,4"], "--requests: got 7, expected at least as many as are in flight, 8"),
     (["--speculation", "of"], "--speculation: got 'of' (did you mean 'off'?)"),
     (["--plot", "x.png"], "expected a file that ends in .svg"),
     (["--plot", "/no/such/folder/x.svg"], "there is no folder"),

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
 from outrider.errors import ConfigError
@@ -85,8 +86,8 @@ async def exchange(site: Site, message: bytes, timeout_s: float, begin_s: float 
     fault = ""
     try:
         async with asyncio.timeout(timeout_s):
-            secure = ssl.create_default_context() if site.is_secure else None
-            await loop.create_connection(lambda: recorder, site.host, site.port, ssl=secure)
+            await loop.create_connection(lambda: recorder, site.host, site.port,
+                                         ssl=_certificates() if site.is_secure else None)
             fault = await recorder.over
     except TimeoutError:
         fault = f"no end within {timeout_s:g} s"
@@ -95,6 +96,12 @@ async def exchange(site: Site, message: bytes, timeout_s: float, begin_s: float 
     finally:
         recorder.close()
     return Exchange(begin_s=begin_s, end_s=time.perf_counter(), reads=tuple(recorder.reads), fault=fault)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust: dear to read, so once."""
+    return ssl.create_default_context()
 
 
 class _Recorder(asyncio.Protocol):

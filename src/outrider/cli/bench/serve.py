@@ -116,6 +116,9 @@ def read_levels(options: BenchServe) -> list[Level]:
     counts = _numbers(options.concurrency, "--concurrency", "1,8")
     if any(count != int(count) for count in counts):
         raise ConfigError(f"--concurrency: got '{options.concurrency}', expected whole numbers such as 1,8")
+    if 0 < options.requests < max(counts):
+        raise ConfigError(f"--requests: got {options.requests}, expected at least as many as are in flight, "
+                          f"{max(counts):g}")
     return [Level(at_once=int(count)) for count in counts]
 
 
