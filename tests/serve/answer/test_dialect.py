@@ -212,3 +212,44 @@ def test_malformed_calls_are_named(content: str, calls: object) -> None:
     message = {"role": "assistant", "content": content, "tool_calls": calls}
     with pytest.raises(RequestError, match=r"messages\[1\].tool_calls"):
         Dialect.of(QWEN).conversation([HISTORY[0], message], TOOLS, DEFAULT)
+
+
+def follows(grammar: Grammar, text: str) -> set[str]:
+    """The first characters of what may follow a text; '' for an end. Fails where the text itself is forbidden."""
+    state = json_compiler().compile(grammar).start()
+    for token in json_tokenizer().encode(text, special=False):
+        assert state.advance(token), text
+    bits = np.unpackbits(np.frombuffer(state.mask(), np.uint8), bitorder="little")[:VOCAB]
+    return {json_tokenizer().decode([token])[:1] for token in np.flatnonzero(bits).tolist()}
+
+
+HEAD = '<tool_call>\n{"name": "get", "arguments": '
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_text_is_free_until_it_begins_a_call(parallel: bool) -> None:
+    grammar = Dialect.of(QWEN).grammar(None, TOOLS, ToolChoice("auto", "", parallel), "")
+    assert grammar is not None
+    assert {"", "a", "<", "{", "\n"} <= follows(grammar, "Well <tool") and "" in follows(grammar, "")
+    assert follows(grammar, "Well <tool_call>") == {"\n"}
+    assert follows(grammar, "Well <tool_call>\n{\"name\": \"") == {"g", "p"}
+    assert follows(grammar, HEAD) == {"{"}
+    assert {*"tf"} <= follows(grammar, HEAD + '{"a":') <= {*"tf \n"}
+    whole = HEAD + '{"a": true}}\n</tool_call>'
+    assert "" in follows(grammar, whole)
+    assert ("a" in follows(grammar, whole + "\n")) if parallel else follows(grammar, whole) == {""}
+
+
+def test_thoughts_come_before_a_format_and_before_calls() -> None:
+    wanted = json_schema({"type": "null"})
+    may = Dialect.of(THINKER).grammar(wanted, (), ToolChoice(), "…")
+    must = Dialect.of(THINKER).grammar(wanted, (), ToolChoice(), "…<think>\n")
+    calls = Dialect.of(THINKER).grammar(None, TOOLS, ToolChoice("required"), "…<think>\n")
+    free = Dialect.of(THINKER).grammar(None, TOOLS, DEFAULT, "…<think>\n")
+    assert may is not None and must is not None and calls is not None and free is not None
+    assert follows(may, "") == {"<", "n"} and follows(may, "<think>a</think>\n\n") == {"n", " ", "\n"}
+    assert {"a", "n", "{"} <= follows(must, "") and "" not in follows(must, "null")
+    assert "n" in follows(must, "Hm. <tool_call></think>\n\n") and follows(must, "x</think>null") == {""}
+    assert "<" in follows(calls, "x</think>\n") and "a" not in follows(calls, "x</think>\n")
+    assert "a" in follows(free, "x <tool_call>"), "within thoughts nothing begins a call"
+    assert follows(free, "x</think> y <tool_call>") == {"\n"}
