@@ -12,10 +12,10 @@ import outrider
 from outrider.serve import errors
 from outrider.serve.gate import PUBLIC_PATHS, Gate
 from outrider.serve.page import files as page
-from outrider.serve.routes import chat, completions, models, status, tokens
+from outrider.serve.routes import chat, completions, infill, models, status, tokens
 from outrider.serve.service import Service
 
-ROUTERS = (chat.router, completions.router, models.router, status.router, tokens.router, page.router)
+ROUTERS = (chat.router, completions.router, infill.router, models.router, status.router, tokens.router, page.router)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -31,8 +31,8 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(router(service))
     errors.install(app)
     settings = service.settings
-    if settings.cors_origins:
+    app.add_middleware(Gate, settings=settings, metrics=service.metrics, public_paths=PUBLIC_PATHS | page.PATHS)
+    if settings.cors_origins:  # around the gate: a page may read why it was refused
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"],
                            allow_headers=["*"], expose_headers=["x-request-id"])
-    app.add_middleware(Gate, settings=settings, metrics=service.metrics, public_paths=PUBLIC_PATHS | page.PATHS)
     return app

@@ -16,6 +16,7 @@ from outrider.serve.answer.response_format import format_of
 from outrider.serve.answer.tools import choice_of, tools_of
 from outrider.serve.asked import Asked, Show
 from outrider.serve.errors import ApiError, refused
+from outrider.serve.infill_gap import ended_by_marks, read_gap
 from outrider.serve.messages import plain_messages, template_variables
 from outrider.serve.schema.chat import ChatBody
 from outrider.serve.schema.completions import CompletionBody
@@ -49,14 +50,14 @@ async def read_completion(body: CompletionBody, service: Service, scope: str) ->
     check_body(body, service)
     if body.best_of not in (None, 1, body.n):
         raise refused("best_of", "is not supported; ask for n answers and choose")
-    if body.suffix:
-        raise refused("suffix", "is not supported yet")
     show = _show(body, body.logprobs)
+    if body.suffix and show.echo and show.top_logprobs is not None:
+        raise refused("suffix", "cannot be had together with echo and logprobs")
     if show.stream and show.echo and show.top_logprobs is not None:
         raise refused("echo", "cannot be streamed together with logprobs")
     requests, texts = [], []
     for prompt in body.prompts():
-        token_n = tuple(await _prompt_ids(prompt, service))
+        token_n = tuple(await (read_gap(prompt, body.suffix, service) if body.suffix else _prompt_ids(prompt, service)))
         room = service.room(len(token_n))
         most = _DEFAULT_COMPLETION if body.max_tokens is None else body.max_tokens
         sampling = sampling_of(body, min(most, room), body.logprobs)

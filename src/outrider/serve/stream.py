@@ -47,15 +47,16 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, Value]) ->
 class EventStream(Response):
     """Sends events as they come. When the client leaves, the source is closed where it stands.
 
-    An error of the source becomes an event; `[DONE]` ends every stream that is read to its end.
+    An error of the source becomes an event; `done` ends every stream that is read to its end.
     """
 
-    def __init__(self, events: AsyncIterator[bytes], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, events: AsyncIterator[bytes], headers: Mapping[str, str] | None = None, *,
+                 done: bytes = DONE) -> None:
         super().__init__(headers=dict(headers or {}), media_type="text/event-stream")
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-cache"
         self.headers["x-accel-buffering"] = "no"  # proxies that would hold events back
-        self._events = events
+        self._events, self._done = events, done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -68,7 +69,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for data in _with_errors(self._events):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-            await send({"type": "http.response.body", "body": DONE, "more_body": False})
+            await send({"type": "http.response.body", "body": self._done, "more_body": False})
         finally:
             await self._events.aclose()  # type: ignore[attr-defined]
 
