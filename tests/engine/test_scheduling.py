@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence as Seq
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -88,7 +89,7 @@ def check(seed: int, groups: list[list[Sequence]]) -> None:
                 assert len(sequence.prompt_logprobs) == len(request.token_n)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 15), st.integers(0, 2**32), st.sampled_from([0, 1, 3, 40]), st.sampled_from([0.0, 0.0, 0.02]),
        st.sampled_from([4, 20, 512]), st.integers(1, 5), st.sampled_from(["none", "suffix", "ngram_hash+recycling"]),
        st.sampled_from(["on", "off"]))
@@ -104,10 +105,10 @@ def test_tokens_do_not_depend_on_company_or_room(seed: int, dice: int, spare: in
     engine.close()
 
 
-def engine_of(blocks: int, most: int = 4, **options: object) -> Engine:
+def engine_of(blocks: int, most: int = 4, drafter: str = "none", **options: Any) -> Engine:
     target = target_of()
-    config = EngineConfig(max_sequences=most, cache_tokens=blocks * BLOCK, **options)  # type: ignore[arg-type]
-    return Engine(target, drafter_of("none", target), tiny_tokenizer(), config)
+    config = EngineConfig(max_sequences=most, cache_tokens=blocks * BLOCK, **options)
+    return Engine(target, drafter_of(drafter, target), tiny_tokenizer(), config)
 
 
 LONG = Sampling(max_tokens=100, temperature=0.9, seed=1, ignore_eos=True, repetition_penalty=1.1)
@@ -178,6 +179,56 @@ def test_samples_of_a_request_read_its_prompt_once() -> None:
     engine.run()
     assert [sample.stats.cached_tokens for sample in samples] == [0, *[64] * 5]
     assert len({tuple(sample.output) for sample in samples}) > 1
+
+
+@pytest.mark.parametrize(("drafter", "changes", "ahead"), [
+    ("none", {}, True), ("suffix", {}, False), ("suffix", {"enabled": False}, True),
+    ("prompt_lookup", {"max_draft": 0}, True), ("recycling", {"enabled": False}, False)])
+def test_rounds_go_ahead_where_nothing_can_be_drafted(drafter: str, changes: dict[str, bool], ahead: bool) -> None:
+    """One that ends, or is aborted, while the next round is under way keeps its seat until that is home."""
+    engine = engine_of(60, drafter=drafter, overlap="on")
+    plain = replace(LONG, repetition_penalty=1.0)
+    sequences = [engine.add(Request((1, index), replace(plain, seed=index), speculation=Speculation(**changes)))[0]
+                 for index in range(4)]
+    for _ in range(20):
+        engine.step()
+    assert (engine._flight is not None) == ahead
+    engine.abort(sequences[0])
+    engine.check_integrity()
+    wanted = sequences[1].tokens[:]
+    engine.step()
+    assert sequences[0] not in engine.scheduler.running
+    assert sequences[1].tokens[: len(wanted)] == wanted and len(sequences[1].tokens) > len(wanted)
+    for sequence in sequences:
+        engine.abort(sequence)
+    assert not engine.has_work
+    engine.check_integrity()
+    engine.close()
+
+
+@pytest.mark.parametrize("broken", [range(6, 7), range(9, 12), range(6, 400)])
+def test_a_pass_that_fails_ahead_is_run_again_by_itself(broken: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, calls = engine_of(60, overlap="on"), iter(range(10**6))
+    plain = replace(LONG, repetition_penalty=1.0, max_tokens=20)
+    requests = [Request((1, index), replace(plain, seed=index)) for index in (0, 1)]
+    wanted = [generate(target_of(), "none", [request])[0].ids for request in requests]
+    forward = engine.target.forward
+
+    def failing(*arguments: Any) -> Any:
+        if next(calls) in broken:
+            raise RuntimeError("out of memory")
+        return forward(*arguments)
+
+    monkeypatch.setattr(engine.target, "forward", failing)
+    sequences = [engine.add(request)[0] for request in requests]
+    while engine.has_work:
+        engine.round()
+        engine.check_integrity()
+    failed = [sequence for sequence in sequences if sequence.error is not None]
+    assert len(failed) == {1: 0, 3: 1, 394: 2}[len(broken)], "one pass; it, the one behind, and the first alone; all"
+    for sequence, ids in zip(sequences, wanted, strict=True):
+        assert sequence.error is not None or tuple(sequence.output) == ids
+    engine.close()
 
 
 @pytest.mark.parametrize(("rule", "drafter"), [
