@@ -108,6 +108,19 @@ def test_a_constraint_leaves_the_others_alone() -> None:
         assert found.chosen.logprob == pytest.approx(wanted.chosen.logprob, abs=1e-9)
 
 
+@pytest.mark.parametrize("overlap", ["on", "off"])
+def test_whoever_is_preempted_keeps_its_place_in_the_grammar(overlap: str) -> None:
+    """The cache is too small for all; held back and free ones run beside each other, launched ahead where they may."""
+    letters = regex("(ab|abc|a b){200}")
+    batch = [asked((1, 2, size), letters, Sampling(max_tokens=60, temperature=0.5, seed=size)) for size in range(3)]
+    free = Sampling(max_tokens=60, min_tokens=40, temperature=2.0, logit_bias={EOS: 2.0})
+    batch += [Request((7, size), replace(free, seed=size)) for size in range(3)]
+    alone = [answers("none", [request])[0] for request in batch]
+    together = answers("none", batch, cache_tokens=144, overlap=overlap, context=80, prefill_tokens=5)
+    assert ids(together) == ids(alone)
+    assert sum(result.stats.preemptions for result in together) > 0
+
+
 def test_logprobs_are_those_of_the_target_without_the_constraint() -> None:
     sampling = Sampling(max_tokens=1, logprobs=VOCAB)
     free = answers("none", [Request((1, 2, 3), replace(sampling, ignore_eos=True))])[0]
