@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,7 +108,8 @@ def test_the_type_of_a_body_is_json(tight: TinyServer) -> None:
 
 def test_a_full_queue_says_when_to_come_back(tight: TinyServer) -> None:
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(tight.post, PATH, LONG | {"seed": seed}, **bearer()) for seed in (1, 2)]
+        body = LONG | {"max_tokens": 400}
+        waiting = [pool.submit(tight.post, PATH, body | {"seed": seed}, **bearer()) for seed in (1, 2)]
         wait_for(tight, 2)
         found = tight.post(PATH, {"prompt": "a"}, **bearer())
         assert error_of(found, 429)["type"] == "rate_limit_error"
@@ -122,6 +122,8 @@ def test_browsers_of_the_named_page_may_ask(tight: TinyServer) -> None:
     asking = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
     found = tight.client.options(PATH, headers=asking)
     assert found.headers["access-control-allow-origin"] == "https://page.example"
+    refused = tight.client.post(PATH, json={}, headers={"Origin": "https://page.example"})
+    assert refused.status_code == 401 and refused.headers["access-control-allow-origin"] == "https://page.example"
     found = tight.client.options(PATH, headers=asking | {"Origin": "https://other.example"})
     assert "access-control-allow-origin" not in found.headers
 
@@ -182,9 +184,9 @@ def test_waiting_too_long_is_told_apart() -> None:
         engine = server.service.llm.llm.engine
         launch = engine.launch
 
-        def slow(plan: Plan) -> Flight:
+        def slow(plan: Plan, ahead: bool = False) -> Flight:
             time.sleep(0.01)
-            return launch(plan)
+            return launch(plan, ahead)
 
         engine.launch = slow  # type: ignore[method-assign]
         with server.client.stream("POST", PATH, json=LONG | {"stream": True}) as first:
@@ -194,20 +196,18 @@ def test_waiting_too_long_is_told_apart() -> None:
             assert error_of(found, 429)["code"] == "queue_timeout" and found.headers["retry-after"]
 
 
-def test_a_fault_of_ours_is_told_once_and_the_server_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_ours_is_told_once_and_the_server_goes_on() -> None:
     with serving() as server:
         engine = server.service.llm.llm.engine
         launch = engine.launch
-        calls = threading.Event()
 
-        def failing(plan: object) -> object:
-            calls.set()
-            engine.launch = launch  # type: ignore[method-assign]
+        def failing(plan: Plan, ahead: bool = False) -> Flight:
             raise RuntimeError("the secret prompt")
 
-        engine.launch = failing  # type: ignore[method-assign, assignment]
+        engine.launch = failing  # type: ignore[method-assign]
         error = error_of(server.post(PATH, {"prompt": "ab"}), 500)
-        assert error["type"] == "server_error" and "secret" not in error["message"] and calls.is_set()
+        assert error["type"] == "server_error" and "secret" not in error["message"]
+        engine.launch = launch  # type: ignore[method-assign]
         assert server.answer(PATH, prompt="ab", max_tokens=2)
 
 
@@ -217,3 +217,13 @@ def test_logs_hold_no_prompts(server: TinyServer, caplog: pytest.LogCaptureFixtu
     server.post(PATH, {"prompt": {"qqqq": 1}})
     server.post("/v1/chat/completions", {"messages": [{"role": "user", "content": 5, "qqqq": "qqqq"}]})
     assert PATH in caplog.text and "qqqq" not in caplog.text
+
+
+def test_a_small_cache_bounds_prompts_and_answers() -> None:
+    with serving(cache_tokens=256, max_draft=8) as server:
+        longest = server.get("/v1/models").json()["data"][0]["max_model_len"]
+        assert longest == 256
+        body = {"messages": [{"role": "user", "content": "abc"}], "ignore_eos": True}
+        found = server.answer("/v1/chat/completions", **body)
+        assert found["usage"]["total_tokens"] == longest and found["choices"][0]["finish_reason"] == "length"
+        assert error_of(server.post(PATH, {"prompt": "a" * 257}), 400)["param"] == "prompt"

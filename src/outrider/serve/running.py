@@ -58,7 +58,7 @@ class Running:
             is_first = True
             async for item in self._joined():
                 if item.delta.finish_reason == "abort":
-                    raise stopping()
+                    continue  # what comes next says why
                 if is_first:
                     self._queueing.cancel()
                     self._metrics.first_token(time.perf_counter() - self._begin_s)
@@ -66,7 +66,7 @@ class Running:
                 yield item
             results = self.results()
             if any(sample.finish_reason == "abort" for result in results for sample in result.samples):
-                raise stopping()  # before it began
+                raise stopping()
             self._metrics.finished(results, time.perf_counter() - self._begin_s)
         finally:
             self.stop()

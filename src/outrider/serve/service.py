@@ -10,6 +10,7 @@ from functools import cached_property
 from outrider.constrain.compiler import Compiler
 from outrider.core.request import Request
 from outrider.engine.async_llm import AsyncLLM
+from outrider.engine.planner import margin_of
 from outrider.errors import RequestError
 from outrider.io.chat_template import ChatTemplate
 from outrider.io.tokenizer import Tokenizer
@@ -33,15 +34,17 @@ class Service:
         self.tokenizer: Tokenizer = llm.llm.model.tokenizer
         self.prompts = llm.llm.prompts
         self.names = settings.model_names or (llm.llm.model.name,)
-        self.context = llm.llm.engine.context
-        self.max_draft = llm.llm.engine.config.max_draft
+        engine = llm.llm.engine
+        in_cache = engine.cache.shape.num_slots - margin_of(engine.config, engine.drafter)
+        self.context = min(engine.context, in_cache)  # prompt and answer together, at most
+        self.max_draft = engine.config.max_draft
         self.dialect = Dialect.of(self.tokenizer.template)
         target = llm.llm.model.target
         self.compiler = Compiler(self.tokenizer, target.vocab_size, target.spec.eos_ids)
         self.created = int(time.time())
         self.metrics = Metrics(llm, self.names[0])
         self._watch = Watch(self.metrics, PredictionCounts())
-        llm.llm.engine.watch(self._watch.predictions.see)
+        engine.watch(self._watch.predictions.see)
         self.is_stopping = False
         self._running: set[Running] = set()
 
