@@ -2,9 +2,10 @@
 
 const FENCE = /^\s{0,3}(```|~~~)/;
 
-/** Text goes in as text only. `textContent` of the element is always exactly the answer. */
+/** Text goes in as text only. The `textContent` of the element is exactly the thoughts and the answer. */
 export class Answer {
   #line = null;
+  #isThought = false;
   #opened = ""; // the fence that the next lines are within
   #last = null; // the span that tab stops and arrows have reached
 
@@ -24,18 +25,32 @@ export class Answer {
 
   add(round) {
     for (const token of round.tokens) {
-      const [first, ...others] = token.text.split("\n");
-      this.#write(first + (others.length ? "\n" : ""), token, round);
-      others.forEach((text, at) => {
-        this.#newLine();
-        this.#write(text + (at < others.length - 1 ? "\n" : ""), token, round);
-      });
+      this.#writeLines(token.thought, token, round, true);
+      this.#writeLines(token.text, token, round, false);
     }
   }
 
   /** No more comes. */
   end() {
     this.element.setAttribute("aria-busy", "false");
+  }
+
+  #writeLines(text, token, round, isThought) {
+    if (!text) return;
+    if (isThought !== this.#isThought) this.#turnTo(isThought);
+    const [first, ...others] = text.split("\n");
+    this.#write(first + (others.length ? "\n" : ""), token, round);
+    others.forEach((rest, at) => {
+      this.#newLine();
+      this.#write(rest + (at < others.length - 1 ? "\n" : ""), token, round);
+    });
+  }
+
+  #turnTo(isThought) {
+    this.#isThought = isThought;
+    this.#opened = "";
+    if (this.#line.childElementCount) this.#newLine();
+    else this.#line.className = isThought ? "line thought" : "line";
   }
 
   #write(text, token, round) {
@@ -47,22 +62,22 @@ export class Answer {
       span.dataset.by = token.by.join("+");
       this.palette.dress(span, token.by);
     }
-    if (text.endsWith("\n")) span.classList.add("breaks");
+    span.classList.toggle("breaks", text.endsWith("\n"));
+    span.classList.toggle("blank", !text.trim());
     this.rounds.set(span, { token, round });
     this.#line.append(span);
     this.#judge();
   }
 
   #newLine() {
-    const isCode = this.#opened !== "";
     this.#line = document.createElement("div");
-    this.#line.className = isCode ? "line code" : "line";
+    this.#line.className = this.#opened ? "line code" : this.#isThought ? "line thought" : "line";
     this.element.append(this.#line);
   }
 
   /** A line is a fence as soon as it begins like one; what follows is code until the same again. */
   #judge() {
-    if (this.#line.classList.contains("fence")) return;
+    if (this.#isThought || this.#line.classList.contains("fence")) return;
     const found = FENCE.exec(this.#line.textContent)?.[1] ?? "";
     if (!found || (this.#opened && found !== this.#opened)) return;
     this.#opened = this.#opened ? "" : found;
@@ -75,8 +90,7 @@ export class Answer {
     const spans = [...this.element.querySelectorAll(".token")];
     if (!spans.length) return;
     event.preventDefault();
-    const from = spans.indexOf(document.activeElement) >= 0 ? spans.indexOf(document.activeElement) : -1;
-    const to = Math.min(spans.length - 1, Math.max(0, from + steps[event.key]));
+    const to = Math.min(spans.length - 1, Math.max(0, spans.indexOf(document.activeElement) + steps[event.key]));
     this.#last?.removeAttribute("tabindex");
     this.#last = spans[to];
     this.#last.tabIndex = -1;

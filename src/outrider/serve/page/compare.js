@@ -22,7 +22,7 @@ export class Compare {
     const { settings } = this.page;
     const body = { ...settings.asked(), messages: settings.messages([{ role: "user", content: prompt }]),
                    seed: settings.seed() };
-    const panes = [new Pane("With speculation", this.page), new Pane("Without", this.page)];
+    const panes = [new Pane("With speculation", this.page), new Pane("Without speculation", this.page)];
     const [verdict, row] = ["p", "div"].map((tag) => document.createElement(tag));
     verdict.className = "verdict";
     verdict.setAttribute("role", "status");

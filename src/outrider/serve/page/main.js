@@ -74,9 +74,8 @@ class Page {
   async greet() {
     try {
       const [name] = await modelNames(this.key);
-      at("model").textContent = name;
+      at("model").textContent = at("model-below").textContent = name;
       document.title = `${name} · Outrider`;
-      prompt.placeholder = `Message ${name}`;
     } catch (failure) {
       this.#tell(failure);
     }
@@ -154,7 +153,7 @@ function openSettings(isOpen) {
 
 function fit() {
   prompt.style.height = "auto";
-  prompt.style.height = `${prompt.scrollHeight}px`;
+  prompt.style.height = `${prompt.scrollHeight + prompt.offsetHeight - prompt.clientHeight}px`;
 }
 
 async function submit() {

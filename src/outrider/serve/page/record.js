@@ -1,8 +1,8 @@
 // `Record`: what is known of one answer, gathered chunk by chunk. Nothing here touches the document.
 
 /**
- * A round: `tokens` are `{id, text, by}`, where `by` names the drafters that guessed the token, none for the model's
- * own; `drafted` is how many tokens were guessed for it, null where the server does not say. The first round of an
+ * A round: `tokens` are `{id, text, thought, by}`: what the token added to the answer and to the thoughts before it, and
+ * the drafters that guessed it, none for the model's own; `drafted` is how many tokens were guessed for it, null where the server does not say. The first round of an
  * answer is the prompt's pass: it gives a token that nobody could guess, and counts for no figure.
  */
 export class Record {
@@ -14,6 +14,7 @@ export class Record {
     this.finish = null; // "stop", "length"; null while it comes, and where it was stopped
     this.beginMs = now();
     this.firstMs = this.lastMs = 0;
+    this.numTokens = 0;
   }
 
   /** Take a chunk; returns the round it told of, or null. */
@@ -28,17 +29,14 @@ export class Record {
     this.firstMs ||= this.lastMs;
     const round = { index: this.rounds.length, tokens, drafted: choice.outrider?.drafted ?? null };
     this.rounds.push(round);
+    this.numTokens += tokens.length;
     for (const token of tokens) if (token.id !== null) this.ids.push(token.id);
     return round;
   }
 
-  get numTokens() {
-    return this.rounds.reduce((sum, round) => sum + round.tokens.length, 0);
-  }
-
   /** Tokens that rounds gave: all but those of the prompt's pass. */
   get emitted() {
-    return this.rounds.slice(1).reduce((sum, round) => sum + round.tokens.length, 0);
+    return this.rounds.length ? this.numTokens - this.rounds[0].tokens.length : 0;
   }
 
   /** NaN before there is anything to measure. */
@@ -63,8 +61,8 @@ export class Record {
 /** A chunk of a server that does not tell tokens is one piece of text, nobody's. */
 function tokensOf(choice) {
   const told = choice.outrider;
-  if (!told) return choice.delta?.content ? [{ id: null, text: choice.delta.content, by: [] }] : [];
-  return told.token_ids.map((id, at) => {
-    return { id, text: told.texts[at], by: told.drafted_by[at] ? told.drafted_by[at].split("+") : [] };
-  });
+  if (!told) return choice.delta?.content ? [{ id: null, text: choice.delta.content, thought: "", by: [] }] : [];
+  return told.token_ids.map((id, at) => ({
+    id, text: told.texts[at], thought: told.reasoning_texts?.[at] ?? "", by: told.drafted_by[at]?.split("+") ?? [],
+  }));
 }

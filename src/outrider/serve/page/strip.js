@@ -8,7 +8,7 @@ const HIGHEST_TOP = 24; // whole trees are guessed, and would leave nothing to s
 
 /** Bars are drawn once, one unit a round and one a token; what is seen of them is for the view box to say. */
 export class Strip {
-  #rounds = [];
+  #rounds = []; // how high each is
   #isAsked = false;
 
   constructor(palette) {
@@ -23,11 +23,12 @@ export class Strip {
 
   add(round) {
     const column = document.createElementNS(NAMESPACE, "g");
+    const x = this.#rounds.length;
     column.dataset.round = round.index;
-    round.tokens.forEach((token, at) => column.append(this.#cell(round.index, at, 1, token.by)));
+    round.tokens.forEach((token, at) => column.append(this.#cell(x, at, 1, token.by)));
     const accepted = round.tokens.filter((token) => token.by.length).length;
     const inVain = Math.max(0, (round.drafted ?? 0) - accepted);
-    if (inVain) column.append(this.#cell(round.index, round.tokens.length, inVain, null));
+    if (inVain) column.append(this.#cell(x, round.tokens.length, inVain, null));
     this.element.append(column);
     this.#rounds.push(round.tokens.length + inVain);
     if (!this.#isAsked) {

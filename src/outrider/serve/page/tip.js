@@ -10,6 +10,7 @@ export class Tip {
     this.element = element;
     this.find = find;
     for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, (event) => this.#see(event.target));
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
     document.addEventListener("scroll", () => this.hide(), { capture: true, passive: true });
   }
 
@@ -46,7 +47,7 @@ export class Tip {
 }
 
 function lines({ token, round }) {
-  const name = token.text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  const name = (token.thought + token.text).replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥");
   const who = token.by.length ? `guessed by ${token.by.join(" and ")}` : "the model’s own";
   return [line("b", name), line("span", who), line("small", story(round) + (token.id === null ? "" : `, id ${token.id}`))];
 }
