@@ -74,12 +74,6 @@ def test_an_end_may_come_where_the_text_is_complete() -> None:
     assert EOS in allowed(state) and not state.is_over
 
 
-def test_forced_text() -> None:
-    state = started(regex("(true|truly) x"))
-    assert json_tokenizer().decode(state.forced()).startswith("tru") or state.forced() == []
-    assert state.advance(json_tokenizer().encode("true", special=False)[0])
-
-
 def test_choices_are_taken_as_they_are() -> None:
     state = started(choice(["a/b.*", 'é"\n\\']))
     assert texts(state) == {"a", "é"}

@@ -38,9 +38,6 @@ class Matcher:
     def rollback(self, count: int) -> None:
         self._matcher.rollback(count)
 
-    def forced(self) -> list[int]:
-        return [] if self._matcher.is_stopped() else self._matcher.compute_ff_tokens()
-
     def fork(self) -> Matcher:
         return Matcher(self._matcher.deep_copy(), self._vocabulary)
 

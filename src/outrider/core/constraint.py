@@ -41,9 +41,6 @@ class ConstraintState(Protocol):
     def rollback(self, count: int) -> None:
         """Take back the last `count` tokens that `advance` went on behind."""
 
-    def forced(self) -> list[int]:
-        """Tokens that spell the only text that can follow, as far as it is one; other tokens may spell it too."""
-
     def fork(self) -> ConstraintState:
         """One in the same state that goes its own way."""
 
