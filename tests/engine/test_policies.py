@@ -18,9 +18,9 @@ from outrider.drafters.model import ModelDrafter
 from outrider.drafting.interface import Drafter
 from outrider.drafting.syntax import drafter_of
 from outrider.engine.config import EngineConfig
-from outrider.engine.engine import Engine, Flight, _landed
+from outrider.engine.engine import Engine
+from outrider.engine.flight import Computed, _waited
 from outrider.engine.journal import Entry, journal_of
-from outrider.engine.plan import joined
 from outrider.errors import ConfigError
 from outrider.policy.interface import Ask, Policy
 from outrider.policy.pass_price import Curve
@@ -204,8 +204,7 @@ def test_the_wait_for_a_device_is_time_of_the_pass(monkeypatch: pytest.MonkeyPat
             nonlocal now_s
             now_s += 0.5
 
-    monkeypatch.setattr("outrider.engine.engine.time.perf_counter", lambda: now_s)
+    monkeypatch.setattr("outrider.engine.flight.time.perf_counter", lambda: now_s)
     verdicts: Any = SimpleNamespace(count_B=Distant())
-    plan, output = joined([], {}, torch.device("cpu"), 0.0), ForwardOutput(torch.zeros(1, 1), None)
-    flight = Flight(plan, output, verdicts, (), False, 1.0, 0.25)
-    assert _landed(flight) == replace(flight, verify_s=0.75)
+    computed = Computed(ForwardOutput(torch.zeros(1, 1), None), verdicts, 1.0, 0.25)
+    assert _waited(computed) == replace(computed, verify_s=0.75)

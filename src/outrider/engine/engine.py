@@ -93,7 +93,7 @@ class Engine:
 
     def round(self) -> list[Sequence]:
         """The same; errors end those sequences alone that cannot go on, and are told by `Sequence.error`."""
-        flying = [] if self._flight is None else self._flight.sequences
+        flying = () if self._flight is None else self._flight.sequences
         plan = self.plan()
         try:
             self._run(plan)
@@ -180,7 +180,7 @@ class Engine:
 
     def check_integrity(self) -> None:
         """AssertionError where a block leaked, or device and host disagree on a sequence."""
-        flying = [] if self._flight is None else self._flight.sequences
+        flying = () if self._flight is None else self._flight.sequences
         self.seats.check_integrity(self.scheduler.running, flying)
 
     def _run(self, plan: Plan) -> None:
@@ -223,7 +223,7 @@ class Engine:
         """Wait for all that is under way, and forget it: its sequences stand where they stood before."""
         self._launcher.rest()
         flight, self._flight = self._flight, None
-        for sequence in [] if flight is None else flight.sequences:
+        for sequence in () if flight is None else flight.sequences:
             if sequence.finish_reason is not None:
                 self._end(sequence)
             else:

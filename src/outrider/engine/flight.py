@@ -46,13 +46,10 @@ class Flight:
     """A launched round. `prefill`: it has prompts; once it is home, none can be told. `land` waits for its end."""
 
     plan: Plan
+    sequences: tuple[Sequence, ...]
     loads: tuple[Load, ...]
     prefill: bool
     land: Callable[[], Computed]
-
-    @property
-    def sequences(self) -> list[Sequence]:
-        return [part.sequence for part in self.plan.parts]
 
     @property
     def is_vain(self) -> bool:
@@ -78,9 +75,9 @@ class Launcher:
         step = pack(self._cache, entries, self._target.device)
         slots = [part.sequence.slot for part in plan.choosing]
         compute = partial(self._compute, plan, step, slots, time.perf_counter() - begin_s)
-        if ahead:
-            return Flight(plan, loads, plan.has_prompts, self._sent(compute))
-        return Flight(plan, loads, plan.has_prompts, partial(_waited, compute()))
+        prefill = plan.has_prompts
+        land = self._sent(compute) if ahead else self._done(compute())
+        return Flight(plan, tuple(part.sequence for part in plan.parts), loads, prefill, land)
 
     def rest(self) -> None:
         """Waits until nothing is under way, whatever becomes of it."""
@@ -93,6 +90,10 @@ class Launcher:
             self._thread.shutdown()
             self._thread = None
 
+    def _done(self, computed: Computed) -> Callable[[], Computed]:
+        """A GPU still works when a round has been launched: the wait for it is time of the pass, not of the host."""
+        return partial(_itself if self._target.device.type == "cpu" else _waited, computed)
+
     def _sent(self, compute: Callable[[], Computed]) -> Callable[[], Computed]:
         if self._target.device.type != "cpu":
             return _fetched(compute())
@@ -104,7 +105,8 @@ class Launcher:
     def _compute(self, plan: Plan, step: Step, slots: list[int], packing_s: float) -> Computed:
         begin_s = time.perf_counter()
         choosing = plan.choosing
-        step.token_T[step.logit_row_R[list(plan.logit_rows)]] = self._slots.anchors(slots)
+        if any(part.ahead for part in plan.parts):  # the device alone knows their newest tokens
+            step.token_T[step.logit_row_R[list(plan.logit_rows)]] = self._slots.anchors(slots)
         output = self._target.forward(step, self._cache, self._taps)
         forward_s = time.perf_counter()
         verdicts = self._chooser.verdicts(output.logits_RV, plan.draft, [part.sequence for part in choosing],
@@ -113,10 +115,11 @@ class Launcher:
         return Computed(output, verdicts, packing_s + forward_s - begin_s, time.perf_counter() - forward_s)
 
 
+def _itself(computed: Computed) -> Computed:
+    return computed
+
+
 def _waited(computed: Computed) -> Computed:
-    """A device may still work when a round has been launched: the wait is time of the pass, not of the host."""
-    if computed.verdicts.count_B.device.type == "cpu":
-        return computed
     begin_s = time.perf_counter()
     computed.verdicts.count_B.cpu()
     return replace(computed, verify_s=computed.verify_s + time.perf_counter() - begin_s)

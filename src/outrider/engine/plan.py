@@ -123,20 +123,26 @@ class Pending:
 def pending_tokens(running: Seq[Standing], prefill_tokens: int) -> list[Pending]:
     """What each running sequence forwards. Decoding sequences always do; all others share `prefill_tokens`."""
     reading = [standing for standing in running if not standing.is_round]
-    wanted = [min(standing.unread, SCORED_ROWS) if standing.sequence.scores_prompt else standing.unread
-              for standing in reading]
-    room = prefill_tokens if len(reading) == len(running) else max(1, prefill_tokens // BESIDE)
-    take_of = dict(zip((standing.sequence for standing in reading), shares(wanted, room), strict=True))
+    take_of = _takes(reading, prefill_tokens, len(reading) < len(running)) if reading else {}
     found = []
     for standing in running:
-        sequence, cached = standing.sequence, standing.cached
-        take = take_of.get(sequence, 1)
-        if not take:
-            continue
-        token_n = [UNKNOWN] if standing.is_round and standing.ahead_tokens else sequence.tokens[cached : cached + take]
-        is_last = standing.is_round or (take == standing.unread and not standing.has_output)
-        found.append(Pending(sequence, token_n, is_last, standing.is_round, cached, standing.known, standing.ahead))
+        sequence, cached, take = standing.sequence, standing.cached, take_of.get(standing.sequence)
+        if take is None:
+            token_n = [UNKNOWN] if standing.ahead_tokens else sequence.tokens[cached:]
+            found.append(Pending(sequence, token_n, True, True, cached, standing.known, standing.ahead))
+        elif take:
+            is_last = take == standing.unread and not standing.has_output
+            token_n = sequence.tokens[cached : cached + take]
+            found.append(Pending(sequence, token_n, is_last, False, cached, standing.known, standing.ahead))
     return found
+
+
+def _takes(reading: Seq[Standing], prefill_tokens: int, beside: bool) -> dict[Sequence, int]:
+    """What each that reads may take, which can be nothing; `beside`: others decode."""
+    wanted = [min(standing.unread, SCORED_ROWS) if standing.sequence.scores_prompt else standing.unread
+              for standing in reading]
+    room = max(1, prefill_tokens // BESIDE) if beside else prefill_tokens
+    return dict(zip((standing.sequence for standing in reading), shares(wanted, room), strict=True))
 
 
 def shares(wanted: Seq[int], room: int) -> list[int]:

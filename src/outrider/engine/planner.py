@@ -64,11 +64,13 @@ class Planner:
         return joined(pending, trees, self._target.device, time.perf_counter() - begin_s)
 
     def _pending(self, under_way: Plan | None) -> list[Pending]:
-        flying = {part.sequence: part for part in under_way.parts} if under_way is not None else {}
+        running = [sequence for sequence in self._scheduler.running if sequence.finish_reason is None]
+        if under_way is None:
+            standings = [Standing(sequence, self._cache.length(sequence.row)) for sequence in running]
+            return pending_tokens(standings, self._config.prefill_tokens)
+        flying = {part.sequence: part for part in under_way.parts}
         standings = []
-        for sequence in self._scheduler.running:
-            if sequence.finish_reason is not None:
-                continue
+        for sequence in running:
             cached, part = self._cache.length(sequence.row), flying.get(sequence)
             if part is None:
                 standings.append(Standing(sequence, cached))

@@ -46,9 +46,10 @@ class Slots:
         """Every slot gains what its row of `verdicts` emitted."""
         if not slots:
             return
-        slot_B = self._index(slots)
-        self.length_S[slot_B] += verdicts.count_B
-        self.last_token_S[slot_B] = verdicts.token_BW.gather(1, verdicts.count_B[:, None] - 1)[:, 0]
+        slot_B, token_BW = self._index(slots), verdicts.token_BW
+        self.length_S.index_add_(0, slot_B, verdicts.count_B)
+        last_B1 = token_BW if token_BW.shape[1] == 1 else token_BW.gather(1, verdicts.count_B[:, None] - 1)
+        self.last_token_S.index_copy_(0, slot_B, last_B1[:, 0])
 
     def _index(self, slots: Seq[int]) -> Tensor:
         return torch.tensor(slots, dtype=torch.int64, device=self.length_S.device)
