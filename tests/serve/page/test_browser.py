@@ -66,8 +66,10 @@ def test_tokens_wear_the_colours_of_their_drafters(server: TinyServer, open_page
     assert {name for name, _ in entries} == {"suffix", "the model’s own"}
     assert sum(int(number) for _, number in entries) == answer["usage"]["completion_tokens"]
     assert tab.page.locator(".strip rect.guessed").count() == int(dict(entries)["suffix"])
+    guessed.first.scroll_into_view_if_needed()
+    tab.page.evaluate("new Promise(requestAnimationFrame)")  # scrolling would hide what pointing shows
     guessed.first.hover()
-    assert "guessed by suffix" in tab.text("#tip") and tab.page.is_visible("#tip")
+    tab.page.wait_for_selector("#tip:visible:has-text('guessed by suffix')")
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= size[0]
     light = tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 247)"
     assert light == (scheme == "light")
