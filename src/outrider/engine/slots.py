@@ -1,7 +1,7 @@
 """The newest length and token of every running sequence, kept on the device by slot.
 
-A launch reads its anchors here and leaves the next ones behind, so that it need not wait until the host has resolved
-the round before. The host's own copies, `Sequence.tokens`, follow when a round is resolved.
+A launch leaves the next anchors here, and one that goes ahead reads its own here, so that it need not wait until the
+host has resolved the round before. The host's own copies, `Sequence.tokens`, follow when a round is resolved.
 """
 
 from __future__ import annotations
