@@ -56,7 +56,9 @@ async def read_completion(body: CompletionBody, service: Service, scope: str) ->
     if show.stream and show.echo and show.top_logprobs is not None:
         raise refused("echo", "cannot be streamed together with logprobs")
     requests, texts = [], []
-    for prompt in body.prompts():
+    prompts = body.prompts()
+    service.check_choices(len(prompts) * (body.n or 1))
+    for prompt in prompts:
         token_n = tuple(await (read_gap(prompt, body.suffix, service) if body.suffix else _prompt_ids(prompt, service)))
         room = service.room(len(token_n))
         most = _DEFAULT_COMPLETION if body.max_tokens is None else body.max_tokens

@@ -37,7 +37,7 @@ async def streamed(http: Request, service: Service, asked: Asked, writer: ChunkW
     except BaseException:
         running.stop()
         raise
-    return EventStream(writer.events(running, first, rest))
+    return EventStream(writer.events(running, first, rest), stall_s=service.settings.stall_s)
 
 
 async def whole(http: Request, service: Service, asked: Asked, head: Head, choices: Choices) -> Response:

@@ -86,12 +86,16 @@ class Service:
                            code="context_length_exceeded" if num_prompt else "invalid_value")
         return self.context - num_prompt
 
-    def start(self, requests: Sequence[Request]) -> Running:
-        """Hand requests to the engine, all of them or none. Raises: ApiError (400, 429)."""
-        num_choices = sum(request.sampling.n for request in requests)
+    def check_choices(self, num_choices: int) -> None:
+        """Raises: ApiError for more answers than one request may have; best before its prompts are read."""
         if num_choices > self.settings.max_choices:
             raise ApiError(400, f"n: {num_choices} answers were asked for (prompts times n), at most "
                                 f"{self.settings.max_choices} are given at once", param="n", code="invalid_value")
+
+    def start(self, requests: Sequence[Request]) -> Running:
+        """Hand requests to the engine, all of them or none. Raises: ApiError (400, 429, 503)."""
+        num_choices = sum(request.sampling.n for request in requests)
+        self.check_choices(num_choices)
         if self.is_stopping:
             raise stopping()
         busy = self.num_running

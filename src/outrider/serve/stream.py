@@ -47,29 +47,35 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, Value]) ->
 class EventStream(Response):
     """Sends events as they come. When the client leaves, the source is closed where it stands.
 
-    An error of the source becomes an event; `done` ends every stream that is read to its end.
+    An error of the source becomes an event; `done` ends every stream that is read to its end. A client that takes
+    nothing for `stall_s` counts as gone: what it does not read would be kept for it, and its place taken.
     """
 
     def __init__(self, events: AsyncIterator[bytes], headers: Mapping[str, str] | None = None, *,
-                 done: bytes = DONE) -> None:
+                 done: bytes = DONE, stall_s: float = 60.0) -> None:
         super().__init__(headers=dict(headers or {}), media_type="text/event-stream")
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-cache"
         self.headers["x-accel-buffering"] = "no"  # proxies that would hold events back
-        self._events, self._done = events, done
+        self._events, self._done, self._stall_s = events, done, stall_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await while_connected(receive, self._send_all(send))
-        except ClientGoneError:
-            return
+        except (ClientGoneError, TimeoutError):
+            return  # unfinished, so that the connection is closed
 
     async def _send_all(self, send: Send) -> None:
+        now_s = asyncio.get_running_loop().time
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for data in _with_errors(self._events):
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-            await send({"type": "http.response.body", "body": self._done, "more_body": False})
+            async with asyncio.timeout(None) as limit:
+                async for data in _with_errors(self._events):
+                    limit.reschedule(now_s() + self._stall_s)
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    limit.reschedule(None)
+                limit.reschedule(now_s() + self._stall_s)
+                await send({"type": "http.response.body", "body": self._done, "more_body": False})
         finally:
             await self._events.aclose()  # type: ignore[attr-defined]
 
