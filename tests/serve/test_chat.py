@@ -113,6 +113,8 @@ def test_tokens_and_back(server: TinyServer) -> None:
     assert server.answer("/detokenize", tokens=told["tokens"])["prompt"] == "ab cd"
     assert error_of(server.post("/detokenize", {"tokens": [9999]}), 400)["param"] == "tokens"
     assert error_of(server.post("/tokenize", {}), 400)["param"] == "prompt"
+    told = server.get("/tokenizer_info").json()
+    assert told["eos_token"] == "<eos>" and told["bos_token"] is None and "assistant" in told["chat_template"]
 
 
 def test_models_health_and_version(server: TinyServer) -> None:

@@ -1,4 +1,4 @@
-"""`POST /tokenize` and `/detokenize`."""
+"""`POST /tokenize` and `/detokenize`, `GET /tokenizer_info`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,20 @@ def router(service: Service) -> APIRouter:
         text = service.tokenizer.decode(body.tokens, skip_special=False)
         return {"prompt": text, "content": text}
 
+    @found.get("/tokenizer_info")
+    async def info() -> dict[str, object]:
+        """What clients need that take our tokenizer for theirs: the control tokens and the chat template."""
+        tokenizer = service.tokenizer
+        end = _piece(tokenizer.eos_id, service)
+        return {"bos_token": _piece(tokenizer.bos_id, service), "eos_token": end, "pad_token": end,
+                "chat_template": tokenizer.template,
+                "vocab_size": tokenizer.vocab_size, "max_model_len": service.context}
+
     return found
+
+
+def _piece(token: int | None, service: Service) -> str | None:
+    return None if token is None else service.tokenizer.piece(token)
 
 
 def _text(body: TokenizeBody, service: Service) -> str:
