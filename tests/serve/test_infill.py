@@ -107,6 +107,7 @@ def test_stops_and_the_infill_sampler(coding: TinyServer) -> None:
     assert found["content"] == text[: text.index(stop)] and found["stop_type"] == "word"
     weighed = coding.answer(PATH, **body(n_predict=40, samplers=["top_k", "top_p", "infill"]))
     assert text.startswith(weighed["content"])
+    assert text.startswith(coding.answer(PATH, **body(n_predict=40, top_k=-1, samplers=["infill"]))["content"])
 
 
 def test_an_older_infill_of_the_same_slot_answers_with_what_it_has(coding: TinyServer) -> None:

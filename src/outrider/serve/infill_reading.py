@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from outrider.core.request import Request
@@ -19,6 +21,8 @@ _REPO_NAME, _FILE_NAME, _EXTRA_NAME = "myproject\n", "filename\n", "tmp"  # llam
 _WINDOW_LINES = 256  # what llama.vim shows of a longer file
 _MOST_UNSEEN = 8192  # tokens for drafters to copy from
 _CANDIDATES = 40  # tokens among which the `infill` sampler weighs an end, unless `top_k` says otherwise
+_SAMPLER_OF = {"top_k": "top_k", "top_p": "top_p", "min_p": "min_p", "repetition_penalty": "penalties",
+               "presence_penalty": "penalties", "frequency_penalty": "penalties"}
 _KNOWN_SAMPLERS = frozenset({
     "infill", "temperature", "top_k", "top_p", "min_p", "penalties",
     "dry", "top_n_sigma", "typ_p", "typical_p", "xtc"})  # the last five do nothing by themselves; `refusals` knows
@@ -52,7 +56,7 @@ async def read_infill(body: InfillBody, service: Service, scope: str) -> Infill:
     sampling = ended_by_marks(_sampling(body, max(1, min(most, room))), service)
     request = request_of(body, service, prompt.token_n, sampling, scope)
     rules = EndRules(service.tokenizer, sampling.stop, body.n_indent or 0, (body.t_max_predict_ms or 0) / 1000,
-                     weighs_ends=_is_weighing(body), top_p=body.top_p or 1.0,
+                     weighs_ends=_is_weighing(body), top_p=sampling.top_p,
                      ends=marks.ends | service.tokenizer.eos_ids)
     return Infill(replace(request, prediction=prompt.unseen_n[-_MOST_UNSEEN:]), rules, most == 0,
                   prompt.num_files < len(body.input_extra or ()), -1 if body.id_slot is None else body.id_slot)
@@ -63,7 +67,7 @@ async def _prompt(body: InfillBody, service: Service, marks: InfillTokens, longe
         return tuple(await service.encode(text, special=False))
 
     tokenizer = service.tokenizer
-    files = [await _file(extra, service, marks) for extra in body.input_extra or ()]
+    files = await _files(body.input_extra or (), service, marks, longest + _MOST_UNSEEN)
     start = tuple(tokenizer.with_bos([]))
     if files and marks.repo is not None:
         start += (marks.repo, *await ids(_REPO_NAME))
@@ -74,6 +78,17 @@ async def _prompt(body: InfillBody, service: Service, marks: InfillTokens, longe
     beside = len(start) + len(head) + len(marks.marks)
     return infill_prompt(around, marks, Room.of(max(1, longest - beside)),
                          lambda token: tokenizer.token_bytes(token).endswith(b"\n"))
+
+
+async def _files(extras: Sequence[ExtraBody], service: Service, marks: InfillTokens, most: int) -> list[File]:
+    """The newest of them, until there are so many tokens; what is older can neither be read nor copied from."""
+    found: list[File] = []
+    for extra in reversed(extras):
+        if sum(map(len, found)) > most:
+            break
+        found.append(await _file(extra, service, marks))
+        await asyncio.sleep(0)  # others' streams go on in between
+    return found[::-1]
 
 
 async def _file(extra: ExtraBody, service: Service, marks: InfillTokens) -> File:
@@ -97,14 +112,14 @@ def _sampling(body: InfillBody, max_tokens: int) -> Sampling:
     """What the samplers that are named do to the tokens, in our order; `infill` chooses the likeliest."""
     named = frozenset(body.samplers) if body.samplers is not None else None
     changes: dict[str, object] = {}
-    for name in ("top_k", "top_p", "min_p"):
-        if named is not None and name not in named:
-            changes[name] = None
     if body.repeat_penalty is not None and body.repetition_penalty is None:
         changes["repetition_penalty"] = body.repeat_penalty
+    for name, sampler in _SAMPLER_OF.items():
+        if named is not None and sampler not in named:
+            changes[name] = None
     if _is_weighing(body) or named is None:
         changes["temperature"] = 0.0 if _is_weighing(body) else body.temperature or 0.0
     elif "temperature" not in named:
         changes["temperature"] = 1.0
-    candidates = min(body.top_k or _CANDIDATES, _CANDIDATES) if _is_weighing(body) else None
-    return sampling_of(body.model_copy(update=changes), max_tokens, candidates)
+    found = sampling_of(body.model_copy(update=changes), max_tokens, None)
+    return replace(found, logprobs=min(found.top_k or _CANDIDATES, _CANDIDATES)) if _is_weighing(body) else found
