@@ -160,5 +160,7 @@ class DraftBatch:
 
     def _padded(self, rows: Sequence[Sequence[int]], fill: int) -> Tensor:
         width = width_bucket(max(self.counts, default=0))
+        if not width:
+            return torch.empty((len(rows), 0), dtype=torch.int64, device=self.device)
         full = [[*row, *[fill] * (width - len(row))] for row in rows]
         return torch.tensor(full, dtype=torch.int64, device=self.device).view(len(rows), width)
