@@ -240,6 +240,16 @@ def test_text_is_free_until_it_begins_a_call(parallel: bool) -> None:
     assert ("a" in follows(grammar, whole + "\n")) if parallel else follows(grammar, whole) == {""}
 
 
+def test_schemas_of_tools_are_bounded_like_any_other() -> None:
+    tools = tools_of([tool("get"), tool("put", a={"multipleOf": 999_983})])
+    for choice in (DEFAULT, ToolChoice("required")):
+        with pytest.raises(RequestError, match=r"tools\[1\].function.parameters: multipleOf"):
+            Dialect.of(QWEN).grammar(None, tools, choice, "")
+    wanted = json_schema({"type": "integer", "multipleOf": 999_983}, field="response_format")
+    with pytest.raises(RequestError, match="response_format: multipleOf"):
+        Dialect.of(THINKER).grammar(wanted, (), ToolChoice(), "<think>")
+
+
 def test_thoughts_come_before_a_format_and_before_calls() -> None:
     wanted = json_schema({"type": "null"})
     may = Dialect.of(THINKER).grammar(wanted, (), ToolChoice(), "…")

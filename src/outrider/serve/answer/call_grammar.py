@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from outrider.constrain.bounds import check
 from outrider.constrain.grammar import Grammar
 from outrider.errors import RequestError
 from outrider.serve.answer.syntax import CallSyntax
@@ -81,9 +82,13 @@ def _free(tools: Sequence[Tool], parallel: bool, syntax: CallSyntax) -> _Rules:
 
 
 def _objects(tools: Sequence[Tool], syntax: CallSyntax) -> str:
-    """`object`, a call of one of the tools. Each schema stands alone, so that its references lead into itself."""
+    """`object`, a call of one of the tools. Each schema stands alone, so that its references lead into itself.
+
+    What schemas may cost is checked here: within a grammar nobody would find them any more.
+    """
     rules = ["object: " + " | ".join(f"tool_{index}" for index in range(len(tools)))]
     for index, tool in enumerate(tools):
+        check(Grammar("json", tool.schema, f"{tool.place}.function.parameters"))
         head = f'{{"name": "{tool.name}", "{syntax.key}": '
         rules.append(f"tool_{index}: {_quoted(head)} arguments_{index} {_quoted('}')}")
         rules.append(f"arguments_{index}: %json {tool.schema}")
@@ -100,6 +105,7 @@ def _behind(syntax: CallSyntax) -> str:
 
 
 def _embedded(wanted: Grammar) -> _Rules:
+    check(wanted)
     if wanted.kind == "json":
         return _Rules("wanted", f"wanted: %json {wanted.text}\n")
     if wanted.kind == "regex":

@@ -20,7 +20,8 @@ _ANYTHING: Mapping[str, object] = MappingProxyType({"type": "object"})
 class Tool:
     """A function. `given` is the tool as it came, for templates; `schema` the JSON text of its parameters' schema.
 
-    `strict`: keywords of the schema that are not supported are errors, and not disregarded.
+    `strict`: keywords of the schema that are not supported are errors, and not disregarded. `place` is where it stood
+    in the request.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Tool:
     schema: str
     strict: bool
     given: Mapping[str, object] = field(compare=False)
+    place: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def _tool(given: object, place: str) -> Tool:
     if strict is not None and not isinstance(strict, bool):
         raise RequestError(f"{place}.function.strict: got {strict!r:.80}, expected true or false")
     schema = _schema(function.get("parameters"), bool(strict), f"{place}.function.parameters")
-    return Tool(name, description or "", schema, bool(strict), given)
+    return Tool(name, description or "", schema, bool(strict), given, place)
 
 
 def _schema(given: object, strict: bool, place: str) -> str:
