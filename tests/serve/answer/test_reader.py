@@ -76,6 +76,11 @@ GOLDEN: list[tuple[str, CallSyntax | None, bool, str, Read]] = [
     ("no call", HERMES, False, "a <tool_call>\nmaybe </tool_call> b", Read("a <tool_call>\nmaybe </tool_call> b")),
     ("no name", HERMES, False, '<tool_call>{"a": 1}</tool_call>', Read('<tool_call>{"a": 1}</tool_call>')),
     ("begun", HERMES, False, 'x\n<tool_call>\n{"na', Read('x\n<tool_call>\n{"na')),
+    ("without its tag", HERMES, False, f'\n{{"name": "get", "arguments": {GET[1]}}} Done.',
+     Read("Done.", calls=(GET,))),
+    ("in a fence", HERMES, False, f'```json\n{{\n  "name": "get",\n  "arguments": {GET[1]}\n}}\n```',
+     Read(calls=(GET,))),
+    ("a fence that is none", HERMES, False, '```json\n{"name": "gut"}\n```', Read('```json\n{"name": "gut"}\n```')),
     ("mistral", MISTRAL, False, f'[TOOL_CALLS][{{"name": "get", "arguments": {GET[1]}}}, '
      '{"name": "put", "arguments": {}, "id": "abcdefghi"}]', Read(calls=(GET, ("put", "{}")))),
     ("mistral without its control token", MISTRAL, False, f' [{{"name": "get", "arguments": {GET[1]}}}]',
@@ -102,7 +107,7 @@ def test_golden(syntax: CallSyntax | None, thinking: bool, text: str, wanted: Re
 
 WORDS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", '{"name": "get", ',
          '"arguments": ', '"parameters": ', '{"a": 1}', "{}", "}", "[", "]", ", ", "; ", "\n", " ", "é", "x",
-         '"', "<", "\\"]
+         "```", "json", '"', "<", "\\"]
 
 
 @settings(max_examples=400)

@@ -9,6 +9,8 @@ from outrider.serve.answer.held import cut_at
 from outrider.serve.answer.parts import CallDelta, Content
 from outrider.serve.answer.syntax import CallSyntax
 
+_FENCES = ("```json", "```")
+
 
 class CallSplitter:
     """Cuts a text into content and calls. What turns out to be no call is content as it was written.
@@ -19,8 +21,8 @@ class CallSplitter:
 
     def __init__(self, syntax: CallSyntax, names: Sequence[str], new_id: Callable[[], str]) -> None:
         self._syntax, self._new_id = syntax, new_id
-        self._heads = [f'{opener}{{"name":"{name}","{key}":' for opener in {"", syntax.opener} for name in names
-                       for key in ("arguments", "parameters")]
+        self._heads = [f'{fence}{opener}{{"name":"{name}","{key}":' for fence in ("", *_FENCES) for name in names
+                       for opener in {"", syntax.opener} for key in ("arguments", "parameters")]
         self._held = ""
         self._call: CallReader | None = None
         self._opened = ""  # what stood before the call that is read, should it be none
@@ -61,7 +63,9 @@ class CallSplitter:
         if bare is None:
             return False
         if bare:
-            return self._open(self._held[: len(self._held) - len(self._held.lstrip())], self._held.lstrip())
+            call = self._held.lstrip()
+            call = call.removeprefix(next((fence for fence in _FENCES if call.startswith(fence)), ""))
+            return self._open(self._held[: len(self._held) - len(call)], call)
         if self._after_call:
             self._held = self._held.lstrip()
         cut = cut_at(self._held, (self._syntax.begin,))
@@ -77,7 +81,7 @@ class CallSplitter:
 
     def _bare(self) -> bool | None:
         """Whether the answer begins with a call that nothing announces; None where that is not known yet."""
-        if not self._syntax.bare or self._said or self.num_calls:
+        if self._said or self.num_calls:
             return False
         compact = "".join(self._held.split())
         if any(compact.startswith(head) for head in self._heads):
@@ -117,13 +121,14 @@ class CallSplitter:
     def _read_behind(self) -> bool:
         """Skips what ends a call, and finds out whether another one follows."""
         self._held = self._held.lstrip()
-        ends = [end for end in (self._syntax.end, self._syntax.closer, self._syntax.separator.strip()) if end]
+        syntax = self._syntax
+        ends = [end for end in (syntax.end, syntax.closer, syntax.separator.strip(), _FENCES[-1]) if end]
         if not self._held:
             return False
         for end in ends:
             if self._held.startswith(end):
                 self._held = self._held.removeprefix(end)
-                if end == self._syntax.separator.strip():
+                if end == syntax.separator.strip():
                     return self._open(end, self._held)
                 self._behind = False
                 return True

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 class CallSyntax:
     """`begin` and `end` are around a call, or a list of calls; `separator` between two calls.
 
-    `bare`: a call may also stand at the beginning of the answer without `begin`, which is a control token that is no
-    part of the text, or which the model does not write.
+    Where `begin` is a control token, it is no part of the text; but under all syntaxes a call of a known tool may stand
+    at the beginning of the answer without it, within a fence or not: small models forget it.
     """
 
     name: str
@@ -25,13 +25,12 @@ class CallSyntax:
     key: str = "arguments"
     opener: str = ""
     closer: str = ""
-    bare: bool = False
     id_length: int = 24
 
 
 HERMES = CallSyntax("hermes", "<tool_call>", "</tool_call>", "\n")
-MISTRAL = CallSyntax("mistral", "[TOOL_CALLS]", "", ", ", opener="[", closer="]", bare=True, id_length=9)
-LLAMA = CallSyntax("llama", "<|python_tag|>", "", "; ", key="parameters", bare=True)
+MISTRAL = CallSyntax("mistral", "[TOOL_CALLS]", "", ", ", opener="[", closer="]", id_length=9)
+LLAMA = CallSyntax("llama", "<|python_tag|>", "", "; ", key="parameters")
 
 
 def syntax_of(template: str | None) -> CallSyntax:
