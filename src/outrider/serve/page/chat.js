@@ -22,7 +22,7 @@ export class Chat {
     this.section.replaceChildren();
   }
 
-  /** Throws: ServerError; a turn of which nothing came is taken back. */
+  /** Throws: ServerError. A turn of which nothing came, be it that it was stopped, is taken back. */
   async send(prompt, signal) {
     const element = document.createElement("article");
     element.append(bubble(prompt));
@@ -31,9 +31,8 @@ export class Chat {
     this.#turns.push(turn);
     try {
       await this.#answer(turn, signal);
-    } catch (error) {
+    } finally {
       if (!turn.record?.numTokens) this.#takeBack(turn);
-      throw error;
     }
   }
 
