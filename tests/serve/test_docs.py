@@ -32,5 +32,7 @@ def test_every_figure_is_there(server: TinyServer) -> None:
 def test_every_route_is_described(server: TinyServer) -> None:
     routes = set(server.get("/openapi.json").json()["paths"])
     assert {"/v1/chat/completions", "/tokenize", "/metrics"} <= routes
+    document = server.get("/openapi.json").json()["paths"]["/v1/completions"]["post"]
+    assert set(document["responses"]) == {"200", "4XX"}
     told = set(re.findall(r"`(?:POST |GET )?(/[^`]*)`", TEXT))
     assert {route for route in routes if route.startswith("/v1") and "{" not in route} <= told

@@ -26,7 +26,8 @@ def create_app(service: Service) -> FastAPI:
         yield
         await service.stop()
 
-    app = FastAPI(title="Outrider", version=outrider.__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Outrider", version=outrider.__version__, lifespan=life, docs_url=None, redoc_url=None,
+                  responses={"4XX": {"description": "What is wrong with the request, as OpenAI words errors"}})
     for router in ROUTERS:
         app.include_router(router(service))
     errors.install(app)
