@@ -212,7 +212,7 @@ def _llm_of(options: Serve) -> LLM:
     return LLM(open_model(replace(options, model=pair.model), options.context), drafter=pair.drafter,
                max_draft=options.max_draft, context=options.context, draft_policy=options.draft_policy,
                max_sequences=options.max_sequences, cache_tokens=options.cache_tokens,
-               prefill_tokens=options.prefill_tokens)
+               prefill_tokens=options.prefill_tokens, overlap=options.overlap)
 
 
 def _measure(options: BenchServe, contenders: Sequence[Contender], rows: Sequence[Row]) -> int:
