@@ -35,7 +35,8 @@ def main(url: str, model: str) -> None:
         except kind:
             continue
         raise AssertionError(f"{change}: expected {kind.__name__}")
-    text = litellm.text_completion(**{key: value for key, value in given.items() if key != "messages"}, prompt="One two")
+    bare = {key: value for key, value in given.items() if key != "messages"}
+    text = litellm.text_completion(**bare, prompt="One two")
     assert text.choices[0].text
     print("litellm: answers, streams, tools and errors are as they should be")
 
