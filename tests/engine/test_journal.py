@@ -56,3 +56,18 @@ def test_an_observer_is_told_of_rounds_only_and_of_every_sequence() -> None:
     for one in seen:
         by_sequence[id(one.sequence)] = by_sequence.get(id(one.sequence), 0) + 1
     assert sorted(by_sequence.values()) == sorted(result.stats.rounds for result in results)
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_rounds_go_ahead_of_an_observer_that_allows_it(in_turn: bool) -> None:
+    """It is told of all of them all the same."""
+    seen: list[Seen] = []
+    ahead: list[bool] = []
+    with LLM(loaded(), drafter="none", overlap="on") as llm:
+        llm.engine.watch(seen.append, in_turn)
+        results = llm.run([Request((5, 6), GREEDY)])
+        launch = llm.engine.launch
+        llm.engine.launch = lambda plan, early=False: ahead.append(early) or launch(plan, early)  # type: ignore
+        llm.run([Request((5, 6), GREEDY)])
+    assert len(seen) == 2 * results[0].stats.rounds > 0
+    assert any(ahead) is not in_turn

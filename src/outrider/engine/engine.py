@@ -67,6 +67,7 @@ class Engine:
         self._flight: Flight | None = None  # launched ahead, not resolved yet
         self._news: list[Sequence] = []
         self._observer: Observer | None = None
+        self._in_turn = False
         self._ends = Ends(target.spec.eos_ids, self.context)
         self._overlaps = can_overlap(self.config.overlap, drafter, target)
 
@@ -166,9 +167,9 @@ class Engine:
         used = (shape.num_blocks - self.cache.num_available) * shape.block_size
         return EngineLoad(len(self.scheduler.running), len(self.scheduler.waiting), used, shape.num_slots)
 
-    def watch(self, observer: Observer | None) -> None:
-        """Tell an observer of every round, or nobody."""
-        self._observer = observer
+    def watch(self, observer: Observer | None, in_turn: bool = True) -> None:
+        """Tell an observer of every round, or nobody. `in_turn`: before the next one is planned, so none goes ahead."""
+        self._observer, self._in_turn = observer, in_turn and observer is not None
 
     def close(self) -> None:
         """Abort what is left and let the drafter go."""
@@ -201,7 +202,7 @@ class Engine:
 
     def _goes_ahead(self, plan: Plan) -> bool:
         """Whether the round behind this one can be planned without its results."""
-        return (self._overlaps and self._observer is None
+        return (self._overlaps and not self._in_turn
                 and all(flies(part.sequence, self.drafter) for part in plan.parts))
 
     def _land(self) -> None:

@@ -44,7 +44,7 @@ class Service:
         self.created = int(time.time())
         self.metrics = Metrics(llm, self.names[0])
         self._watch = Watch(self.metrics, PredictionCounts())
-        engine.watch(self._watch.predictions.see)
+        engine.watch(self._watch.predictions.see, in_turn=False)
         self.is_stopping = False
         self._running: set[Running] = set()
 
