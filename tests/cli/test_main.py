@@ -60,13 +60,15 @@ def test_these_commands_do_not_import_torch(arguments: list[str], code: int) -> 
     assert answer.stdout.splitlines()[-1] == f"{code} False"
 
 
-def test_help_lists_every_verb_that_exists_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_verb_that_exists_and_no_other(capsys: pytest.CaptureFixture[str],
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_module, "VERBS", (*main_module.VERBS, "fly"))
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     directory = Path(main_module.__file__).parent
     for verb in main_module.VERBS:
         assert (f"\n  {verb} " in shown) == bool(list(directory.glob(f"{verb}*")))
-    assert "\n  serve" not in shown
+    assert "\n  serve " in shown and "\n  fly" not in shown
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
