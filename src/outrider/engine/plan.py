@@ -61,9 +61,10 @@ class Plan:
         return any(not part.is_round for part in self.parts)
 
     def only(self, part: Part) -> Plan:
-        """The same for one of its parts, with nothing under way any more."""
+        """The same for one of its parts, with nothing under way any more, so that its newest token is known here."""
         draft = DraftBatch.of([part.tree] if part.choosing else [], self.draft.device)
-        return Plan((replace(part, ahead=0),), draft, 0.0)
+        token_P = part.sequence.tokens[-1:] if part.ahead and part.is_round else part.token_P
+        return Plan((replace(part, token_P=token_P, ahead=0),), draft, 0.0)
 
     @property
     def logit_rows(self) -> tuple[int, ...]:
