@@ -13,7 +13,7 @@ from browser_tabs import DESK, LIMIT_S, Open, Tab
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: playwright's event loop keeps others out of the thread
 def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     path = next((found for name in NAMES if (found := shutil.which(name))), None)

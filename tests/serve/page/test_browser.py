@@ -24,15 +24,15 @@ def endless_server() -> Iterator[TinyServer]:
     """Gives a few tokens of an answer, and no end."""
     with serving() as server:
         engine = server.service.llm.llm.engine
-        step = engine.step
+        play = engine.round
 
-        def first_steps() -> Any:
+        def first_rounds() -> Any:
             if all(sequence.num_output < 5 for sequence in engine.scheduler.running):
-                return step()
+                return play()
             time.sleep(0.01)
             return []
 
-        engine.step = first_steps
+        engine.round = first_rounds  # type: ignore[method-assign]
         yield server
         server.settle()
 
