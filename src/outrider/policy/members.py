@@ -20,7 +20,7 @@ _GAIN_RATE, _OWN_RATE = 0.03, 0.05  # of gains, of all sequences and of one: sin
 _MEMORY = 3.0  # times the rounds that a mean remembers, that it can be worth at most
 _SPREAD = 2.0  # of gains, squared, until it is known
 _HOPE = 0.5  # errors of a gain's mean that are hoped for on top of it
-_DOUBT = 0.99  # of what is known of a network, for each sequence and round in which it was not asked
+_AGEING = 0.99  # of what is known of a network, for each sequence and round in which it was not asked
 _FADING = 0.97  # of what a sequence showed, for each round in which a network was not asked: texts change
 _STEADY = 0.33  # as fast as that, what its levels took is forgotten: machines change more rarely
 _SMALL_DEBT, _LARGE_DEBT = 3, 16  # tokens a sequence: what a level hides, and what tells the price of a token
@@ -171,7 +171,7 @@ class Member:
     def left_out(self, past: Past) -> None:
         """A sequence was not asked for: what is known grows old."""
         past.gain.fade(_FADING)
-        self.gain.fade(_DOUBT)
+        self.gain.fade(_AGEING)
         for step in self._step.values():
             step.value += (1.0 - _FADING) * _STEADY * (self._share - step.value)
 

@@ -13,7 +13,6 @@ from outrider.policy.decision import Bet, Offer, Tariff
 from outrider.policy.members import Member, Past
 
 _CLEARLY = 1.02  # the gain in speed below which a network is left alone
-_MOST_OF = 1.0
 _HORIZON = 64.0  # rounds over which a debt is laid out that comes again and again
 
 
@@ -71,9 +70,9 @@ def prompt_row_s(tariff: Tariff) -> float:
 
 
 def wanted_rounds(wish_rate: float, remaining: int, gain: float, is_first: bool) -> float:
-    """Rounds that a network is likely to serve still, if most of what may be emitted is.
+    """Rounds that a network is likely to serve still, if all that may be emitted is.
 
     `wish_rate` is the share of rounds that it is wanted in, `gain` what it brings in one.
     """
-    likely = _MOST_OF * remaining * wish_rate / (1.0 + gain)
+    likely = remaining * wish_rate / (1.0 + gain)
     return likely if is_first else min(likely, _HORIZON)

@@ -55,8 +55,8 @@ class BenchServe:
     offline: bool = False
     """Also put the MODEL under the same load in this process, without a server: what the server costs."""
     speculation: str = "as-is"
-    """on, off or as-is (what the server does unless told); several, separated by commas, are measured in turns. Servers
-    beside the first are measured as they are.
+    """on, off or as-is (what the server does unless told); several, separated by commas, are measured in turns.
+    Servers beside the first are measured as they are.
     """
     temperature: float = 0.0
     """0 is greedy."""
