@@ -27,6 +27,7 @@ from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
 from outrider.engine.prompt import PromptReader
 from outrider.engine.sequence import Sequence as Running
+from outrider.errors import ConfigError
 from outrider.target.load import LoadedModel
 
 _PROMPTS = 8192  # tokens of prompts in a pass: all of a part's requests start together
@@ -123,6 +124,8 @@ def run_part(engine: Engine, requests: Sequence[Request]) -> Part:
         engine.step()
         rounds += len(sequences)
     tokens, seconds = _emitted(sequences) - before, time.perf_counter() - begin_s
+    if not tokens:
+        raise ConfigError("one request ended before the last had its first token: give them more tokens each")
     engine.run()  # what is left of the others
     return Part([sequence.output for sequence in sequences], tokens, seconds, rounds)
 
@@ -139,7 +142,10 @@ def _engine(model: LoadedModel, setting: Entrant, requests: Sequence[Request], c
 
 
 def _requests(model: LoadedModel, workload: str, config: CellConfig) -> list[Request]:
-    """As many as the cell needs; a workload with fewer prompts starts over, with other seeds and a word in front."""
+    """As many as the cell needs; a workload with fewer prompts starts over, with other seeds and a number in front.
+
+    Behind a long text the number stands at the end, so that the text is still shared.
+    """
     reader = PromptReader(model.tokenizer)
     prompts = _prompts(workload, config)
     sampling = Sampling(max_tokens=config.max_tokens, ignore_eos=True, seed=1,
@@ -148,10 +154,16 @@ def _requests(model: LoadedModel, workload: str, config: CellConfig) -> list[Req
     for index in range(config.parts * config.batch):
         turn, place = divmod(index, len(prompts))
         prompt = prompts[place]
-        text = reader.render([{"role": one.role, "content": one.content if not turn else f"({turn}) {one.content}"}
+        text = reader.render([{"role": one.role, "content": _numbered(one.content, turn, workload == "long")}
                               for one in prompt.messages], {}) if prompt.text is None else prompt.text
         requests.append(reader.request(text, replace(sampling, seed=index)))
     return requests
+
+
+def _numbered(text: str, turn: int, behind: bool) -> str:
+    if not turn:
+        return text
+    return f"{text} ({turn})" if behind else f"({turn}) {text}"
 
 
 def _prompts(workload: str, config: CellConfig) -> Sequence[Prompt]:
