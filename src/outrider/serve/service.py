@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 
 from outrider.constrain.compiler import Compiler
 from outrider.core.request import Request
@@ -47,6 +48,8 @@ class Service:
         engine.watch(self._watch.predictions.see, in_turn=False)
         self.is_stopping = False
         self._running: set[Running] = set()
+        # One thread: what encoding a long text takes, over 10 MB, the allocator keeps for every thread that did it.
+        self._long_texts = ThreadPoolExecutor(1, "outrider-texts")
 
     @cached_property
     def template_variables(self) -> frozenset[str]:
@@ -75,7 +78,8 @@ class Service:
         """The ids of a text, without a beginning-of-text token."""
         if len(text) < _LONG_TEXT:
             return self.tokenizer.encode(text, special=special)
-        return await asyncio.to_thread(self.tokenizer.encode, text, special=special)
+        encode = partial(self.tokenizer.encode, text, special=special)
+        return await asyncio.get_running_loop().run_in_executor(self._long_texts, encode)
 
     def room(self, num_prompt: int, param: str = "prompt") -> int:
         """How many tokens may follow a prompt of this length. Raises: ApiError where it is too long."""
@@ -115,6 +119,7 @@ class Service:
     async def stop(self) -> None:
         """Abort what is left and end the engine."""
         self.is_stopping = True
+        self._long_texts.shutdown(wait=False, cancel_futures=True)
         await self.llm.close()
 
     def _end_all(self) -> None:
