@@ -13,7 +13,7 @@ Where a round can be planned before the one before it is resolved, it is launche
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,7 @@ from outrider.engine.text import TextStream
 from outrider.engine.watch import EngineLoad, Observer, Times, tell
 from outrider.errors import RequestError
 from outrider.io.tokenizer import Tokenizer
+from outrider.ops.native.torch_threads import one_torch_thread
 from outrider.policy.choose import policy_of
 from outrider.policy.interface import Fate, Pass, Policy
 from outrider.target.interface import Target
@@ -94,6 +95,10 @@ class Engine:
 
     def round(self) -> list[Sequence]:
         """The same; errors end those sequences alone that cannot go on, and are told by `Sequence.error`."""
+        with one_torch_thread() if self.target.info.exact else nullcontext():
+            return self._round()
+
+    def _round(self) -> list[Sequence]:
         flying = () if self._flight is None else self._flight.sequences
         plan = self.plan()
         try:
