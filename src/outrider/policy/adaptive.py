@@ -72,8 +72,8 @@ class Adaptive:
         self._lookups = [member for member in self._panel.members if not member.has_network]
         self._networks = [member for member in self._panel.members if member.has_network]
         self._plain, self._trouble = Mean(0.0), Mean(0.0)  # seconds on the host: of a plain round, of a draft
-        self._num_plain = self._num_drafted = self._num_rounds = self._terms_round = 0
-        self._known_terms: dict[tuple[int, int], tuple[Tariff, float]] = {}
+        self._num_plain = self._num_drafted = self._num_rounds = self._tariffs_round = 0
+        self._known_tariffs: dict[tuple[int, int], Tariff] = {}
         self._network_s = 0.0
         self._wish = Mean(0.6, 2.0)  # wishes a round
         self._wider, self._trial = Allowance(_WIDER_SHARE), Allowance(_NETWORK_SHARE)
@@ -89,8 +89,8 @@ class Adaptive:
     def draft(self, asks: Sequence[Ask], beside: int = 0) -> list[DraftTree]:
         self._forget_round(asks)
         found = Proposals([EMPTY_TREE] * len(asks))
-        tariff, least = self._terms(len(asks), beside)
-        budgets = [Budget(ask.room.nodes, ask.room.depth, least) for ask in asks]
+        tariff = self._tariff(len(asks), beside)
+        budgets = [Budget(ask.room.nodes, ask.room.depth, tariff.least) for ask in asks]
         for member in self._lookups:
             self._look_up(member, asks, budgets, found)
         if found.is_empty and not self._networks and self._listener is None:
@@ -149,28 +149,22 @@ class Adaptive:
         if track.rounds >= _BELIEF and self._networks:
             self._wish.add(track.wishes / track.rounds)
 
-    def _terms(self, count: int, beside: int) -> tuple[Tariff, float]:
-        """The tariff of a round and the least survival that could pay, worked out anew every few rounds."""
-        if self._num_rounds - self._terms_round >= _OFTEN:
-            self._known_terms, self._terms_round = {}, self._num_rounds
-        key = (count, beside)
-        if key not in self._known_terms:
-            tariff = self._tariff(count, beside)
-            self._known_terms[key] = tariff, self._least_survival(tariff, count)
-        return self._known_terms[key]
-
     def _tariff(self, count: int, beside: int) -> Tariff:
-        """What a round of so many sequences costs by what is drafted."""
-        trouble_s = self._trouble.value if self._trouble.count else _TROUBLE * self._price.base_s[1]
-        return Tariff(self._price.base_s, self._price.context_s, count + min(beside, _BESIDE), self._plain.value,
-                      trouble_s, _NODE * trouble_s)
+        """What a round of so many sequences costs by what is drafted, worked out anew every few rounds."""
+        if self._num_rounds - self._tariffs_round >= _OFTEN:
+            self._known_tariffs, self._tariffs_round = {}, self._num_rounds
+        known = self._known_tariffs.get((count, beside))
+        if known is None:
+            known = self._known_tariffs[count, beside] = self._new_tariff(count, beside)
+        return known
 
-    def _least_survival(self, tariff: Tariff, count: int) -> float:
-        """What a node has to survive with at least, so that its row could pay."""
-        base_s, rows = tariff.base_s, tariff.rows
-        rate = count / (base_s[rows] + tariff.spent_s)
-        row_s = (base_s[rows + 4] - base_s[rows]) / 4 + tariff.draft_s + tariff.node_s
-        return min(_MOST, max(_LEAST, _DOUBT * rate * row_s))
+    def _new_tariff(self, count: int, beside: int) -> Tariff:
+        base_s, rows, plain_s = self._price.base_s, count + min(beside, _BESIDE), self._plain.value
+        trouble_s = self._trouble.value if self._trouble.count else _TROUBLE * base_s[1]
+        node_s = _NODE * trouble_s
+        row_s = (base_s[rows + 4] - base_s[rows]) / 4 + trouble_s + node_s
+        least = min(_MOST, max(_LEAST, _DOUBT * count / (base_s[rows] + plain_s) * row_s))
+        return Tariff(base_s, self._price.context_s, rows, plain_s, trouble_s, node_s, least)
 
     def _look_up(self, member: Member, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals) -> None:
         chosen = _allowed(member, asks)
@@ -190,8 +184,8 @@ class Adaptive:
         if self._chains:
             found.trees = [tree.likeliest_chain() for tree in found.trees]
         drawn = sum(len(tree) for ask, tree in zip(asks, found.trees, strict=True) if ask.track.limits.draws)
-        offers = [Offer(() if ask.track.limits.draws else self.odds.survivals(tree, ask.track.mood), ask.context)
-                  for ask, tree in zip(asks, found.trees, strict=True)]
+        offers = [Offer(() if ask.track.limits.draws else self.odds.survivals(tree, ask.track.mood, tariff.least),
+                        ask.context) for ask, tree in zip(asks, found.trees, strict=True)]
         return best_bet(offers, replace(tariff, rows=tariff.rows + drawn) if drawn else tariff, floor)
 
     def _with_network(self, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals, tariff: Tariff,
@@ -214,7 +208,7 @@ class Adaptive:
 
     def _plan(self, asks: Sequence[Ask], found: Proposals, tariff: Tariff, bet: Bet) -> Plan:
         """The best plan of all networks, its debts counted; notes who would have been asked without them."""
-        offers = [Offer(self.odds.survivals(tree, ask.track.mood), ask.context)
+        offers = [Offer(self.odds.survivals(tree, ask.track.mood, tariff.least), ask.context)
                   for ask, tree in zip(asks, found.trees, strict=True)]
         plans = []
         for member in self._networks:
@@ -262,7 +256,7 @@ class Adaptive:
         if chosen == sum(len(tree) for ask, tree in zip(asks, found.trees, strict=True)
                          if not ask.track.limits.draws):
             return bet, why
-        wider = self._bet(asks, found, tariff, chosen + _WIDER)
+        wider = self._bet(asks, found, replace(tariff, least=0.0), chosen + _WIDER)
         if not self._wider.spend(wider.seconds - bet.seconds):  # what it may bring is not to be relied on
             return bet, why
         return wider, "verified in full"

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from outrider.core.tree import ANCHOR, DraftTree
+from outrider.core.tree import ANCHOR, EMPTY_TREE, DraftTree
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What could be verified of a sequence: each node's survival; `context` tokens are cached."""
+    """What could be verified of a sequence: each node's survival, 0 for what is not; `context` tokens are cached."""
 
     survival_N: Sequence[float]
     context: int
@@ -28,7 +28,7 @@ class Offer:
 class Tariff:
     """The price of a round. `base_s` by total rows and `context_s` by rows of a sequence and cached token, as a
     `PassPrice` has them; `rows` are those that run anyway, `spent_s` what the round costs besides. On the host every
-    drafted node costs `node_s`, and a draft as such `draft_s`.
+    drafted node costs `node_s`, and a draft as such `draft_s`. No node pays that survives with less than `least`.
     """
 
     base_s: Sequence[float]
@@ -37,6 +37,7 @@ class Tariff:
     spent_s: float
     draft_s: float = 0.0
     node_s: float = 0.0
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def pruned(tree: DraftTree, kept: Sequence[int]) -> DraftTree:
     """The tree of these nodes, which are in order and have their parents among them."""
     if len(kept) == len(tree):
         return tree
+    if not kept:
+        return EMPTY_TREE
     if isinstance(tree.parent_N, range):  # a chain loses its end
         size = len(kept)
         return DraftTree(tree.token_N[:size], range(ANCHOR, size - 1), tree.source_N[:size], tree.score_N[:size])
@@ -93,10 +96,8 @@ def _plain_s(offers: Sequence[Offer], tariff: Tariff) -> float:
 
 
 def _order(offers: Sequence[Offer]) -> list[tuple[float, int]]:
-    """(-survival, sequence) of all nodes, likeliest first; of equals, the order of sequences and nodes."""
-    if len(offers) == 1:
-        return sorted((-survival, 0) for survival in offers[0].survival_N)
-    return sorted((-survival, index) for index, offer in enumerate(offers) for survival in offer.survival_N)
+    """(-survival, sequence) of all nodes but those with 0, likeliest first; of equals, by sequence and node."""
+    return sorted((-survival, index) for index, offer in enumerate(offers) for survival in offer.survival_N if survival)
 
 
 def _chosen(offers: Sequence[Offer], taken: Sequence[tuple[float, int]]) -> tuple[Sequence[int], ...]:
@@ -108,7 +109,7 @@ def _chosen(offers: Sequence[Offer], taken: Sequence[tuple[float, int]]) -> tupl
 
 
 def _likeliest(survival_N: Sequence[float], count: int) -> Sequence[int]:
-    if count == len(survival_N):
+    if count in (0, len(survival_N)):
         return range(count)
     best = sorted(range(len(survival_N)), key=lambda node: (-survival_N[node], node))[:count]
     return sorted(best)

@@ -17,7 +17,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
-from math import exp, log
+
+import numpy as np
 
 from outrider.core.tree import ANCHOR, DraftTree
 
@@ -60,23 +61,30 @@ class Odds:
     def __init__(self) -> None:
         self._tables: dict[int, _Table] = {}
 
-    def survivals(self, tree: DraftTree, mood: Mood) -> list[float]:
-        """Of each node, its path included; strictly less than its parent's."""
+    def survivals(self, tree: DraftTree, mood: Mood, least: float = 0.0) -> list[float]:
+        """Of each node, its path included; strictly less than its parent's.
+
+        Nothing is worked out below a node that survives with less than `least`: 0 stands there.
+        """
         found: list[float] = []
-        for chance, parent in zip(self.chances(tree, mood), tree.parent_N, strict=True):
-            found.append(chance if parent == ANCHOR else chance * found[parent])
+        score_N, depth_N, bases = tree.score_N, tree.depths(), {0: 0}
+        sources, chance, base = -1, [0.0], 0
+        for node, parent in enumerate(tree.parent_N):
+            above, said = (1.0, 1.0) if parent == ANCHOR else (found[parent], score_N[parent] if score_N else 1.0)
+            if above < least:
+                found.append(0.0)
+                continue
+            if (source := tree.source(node)) != sources:
+                sources, chance, base = source, self._table(source).chance, self._base(source, mood, bases)
+            word = (score_N[node] / said if said > 0.0 else 0.0) if score_N else 1.0
+            found.append(above * chance[base + _cell(depth_N[node], word)])
         return found
 
     def chances(self, tree: DraftTree, mood: Mood) -> list[float]:
         """Of each node, given that its parent is accepted."""
-        found: list[float] = []
-        depth_N, bases = tree.depths(), {0: 0}
-        sources, chance, base = -1, [0.0], 0
-        for node, parent in enumerate(tree.parent_N):
-            if (source := tree.source(node)) != sources:
-                sources, chance, base = source, self._table(source).chance, self._base(source, mood, bases)
-            found.append(chance[base + _cell(depth_N[node], _word(tree, node, parent))])
-        return found
+        found = self.survivals(tree, mood)
+        return [value if parent == ANCHOR else value / found[parent]
+                for value, parent in zip(found, tree.parent_N, strict=True)]
 
     def settle(self, tree: DraftTree, path: Sequence[int], mood: Mood) -> None:
         """Learn from what was verified: `path` are the accepted nodes, root to leaf."""
@@ -116,8 +124,7 @@ class _Table:
         self._slope, self._by_depth = 0.9, [0.0] * _NUM_DEPTHS
         self._by_mood = [0.0] * _NUM_MOODS
         self._num_trials = 0
-        self._expected = [self._curve(place) for place in range(size)]
-        self.chance = [self._chance(place) for place in range(size)]
+        self._refit()
 
     def count(self, place: int, hit: bool) -> None:
         """One trial."""
@@ -129,8 +136,7 @@ class _Table:
             self.trials[place] *= 0.5
         self._num_trials += 1
         if self._num_trials % _REFIT == 0:
-            self._expected = [self._curve(each) for each in range(len(self.chance))]
-            self.chance = [self._chance(each) for each in range(len(self.chance))]
+            self._refit()
         else:
             self.chance[place] = self._chance(place)
 
@@ -138,10 +144,13 @@ class _Table:
         found = (self.hits[place] + _BELIEF * self._expected[place]) / (self.trials[place] + _BELIEF)
         return min(_MOST, max(_LEAST, found))
 
-    def _curve(self, place: int) -> float:
-        rest, word = divmod(place, _NUM_WORDS)
-        mood, depth = divmod(rest, _NUM_DEPTHS)
-        return 1.0 / (1.0 + exp(-(self._slope * _LOGIT[word] + self._by_depth[depth] + self._by_mood[mood])))
+    def _refit(self) -> None:
+        """What the curve says now, and with it the chance of every cell."""
+        logit = self._slope * _LOGIT + np.array(self._by_depth)[:, None] + np.array(self._by_mood)[:, None, None]
+        expected = 1.0 / (1.0 + np.exp(-logit.ravel()))
+        found = (np.array(self.hits) + _BELIEF * expected) / (np.array(self.trials) + _BELIEF)
+        self._expected: list[float] = expected.tolist()
+        self.chance: list[float] = np.clip(found, _LEAST, _MOST).tolist()
 
     def _fit(self, place: int, hit: bool) -> None:
         """A step down the slope of the log loss, smaller with every trial."""
@@ -149,7 +158,7 @@ class _Table:
         mood, depth = divmod(rest, _NUM_DEPTHS)
         miss = hit - self._expected[place]
         step = 0.15 / (1.0 + 0.01 * self._num_trials) + 0.005
-        self._slope = min(3.0, max(0.1, self._slope + 0.1 * step * miss * _LOGIT[word]))
+        self._slope = min(3.0, max(0.1, self._slope + 0.1 * step * miss * _LOGITS[word]))
         self._by_depth[depth] += step * miss
         self._by_mood[mood] += step * miss
 
@@ -170,4 +179,5 @@ def _bits(sources: int) -> list[int]:
 
 
 _MIDDLES = tuple((low + high) / 2 for low, high in pairwise((0.0, *WORDS, 1.0)))
-_LOGIT = tuple(log(middle / (1.0 - middle)) for middle in _MIDDLES)
+_LOGIT = np.log(np.array(_MIDDLES) / (1.0 - np.array(_MIDDLES)))
+_LOGITS: list[float] = _LOGIT.tolist()

@@ -162,10 +162,11 @@ class PassPrice:
             self._expand()
 
     def _expand(self) -> None:
-        self._shown_incline = self._incline
         self._shown_n = [self._shift_s + step for step in self._step_n]
         self.base_s[:] = _expanded(self._rows_n, self._shown_n)
-        self.context_s[:] = [self._incline * slope for slope in self._slope_s]
+        if self._shown_incline != self._incline:
+            self._shown_incline = self._incline
+            self.context_s[:] = [self._incline * slope for slope in self._slope_s]
 
 
 def _expanded(rows_n: Sequence[int], value_n: Sequence[float]) -> list[float]:
