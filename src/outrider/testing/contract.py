@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ import torch
 from outrider.cache.kv import KVCache
 from outrider.core.drawn import DrawnTree
 from outrider.core.request import Request
-from outrider.core.rule import RULES
 from outrider.core.tree import ANCHOR, Budget
 from outrider.drafting.interface import Drafter
 from outrider.drafting.syntax import drafter_of, parse
@@ -37,17 +36,22 @@ _CONFIG = EngineConfig(max_sequences=4, max_draft=12, prefill_tokens=16, cache_t
                        draft_policy="fixed:12")
 
 Make = Callable[[], Drafter[Any]]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the checks work with: `learnt` has seen `tapes` and is frozen; `make` gives a fresh drafter."""
+    """What the checks work with: `learnt` has seen `tapes` and is frozen; `make` gives a fresh drafter.
+
+    `plain` is what `none` generates for the toy requests.
+    """
 
     target: Target
     make: Make
     learnt: Drafter[Any]
     tapes: tuple[Tape, ...]
     cache: KVCache[Any]
+    plain: tuple[tuple[int, ...], ...]
 
     @property
     def stage(self) -> Stage:
@@ -63,20 +67,18 @@ def check_drafter(drafter: type[Drafter[Any]] | Make | str, config: object = Non
     """
     target = target or tiny_model().target
     make = _maker(drafter, config, target)
-    for check in (_same_tokens, _abort_anywhere):
-        _run(check, make, target)
-    recorder = Recorder(make())
-    engine = Engine(target, recorder, None, _CONFIG)
-    _run_requests(engine)
-    tapes = tuple(recorder.tapes)
-    learnt = _frozen(recorder.inner)
-    case = Case(target, make, learnt, tapes, engine.cache)
-    for check_case in (_budgets, _batches, _purity, _rebuilding, _forks, _scopes, _memory):
-        _name_failure(check_case.__doc__, lambda check=check_case: check(case))  # type: ignore[misc]
-    if learnt.draws != "nothing":
-        drawn = replace(case, tapes=tuple(tape.drawn() for tape in tapes))
-        for check_case in (_draws, _budgets, _batches, _purity, _rebuilding, _forks):
-            _name_failure(check_case.__doc__, lambda check=check_case: check(drawn))  # type: ignore[misc]
+    case = _name_failure(_same_tokens.__doc__, lambda: _same_tokens(make, target))
+    _name_failure(_abort_anywhere.__doc__, lambda: _abort_anywhere(make, target))
+    for check in (_budgets, _batches, _purity, _rebuilding, _forks, _scopes, _memory):
+        _run(check, case)
+    if case.learnt.draws == "nothing":
+        return
+    drawn = replace(case, tapes=tuple(tape.drawn() for tape in case.tapes))
+    for check in (_draws, _budgets, _batches):
+        _run(check, drawn)
+    sampled = replace(drawn, tapes=tuple(tape for tape in drawn.tapes if tape.context.draw is not None))
+    for check in (_purity, _rebuilding, _forks):  # these look at one tape at a time: greedy ones were seen above
+        _run(check, sampled)
 
 
 def _maker(drafter: type[Drafter[Any]] | Make | str, config: object, target: Target) -> Make:
@@ -91,13 +93,13 @@ def _maker(drafter: type[Drafter[Any]] | Make | str, config: object, target: Tar
     return lambda: drafter_of(drafter(), target)
 
 
-def _run(check: Callable[[Make, Target], None], make: Make, target: Target) -> None:
-    _name_failure(check.__doc__, lambda: check(make, target))
+def _run(check: Callable[[Case], None], case: Case) -> None:
+    _name_failure(check.__doc__, lambda: check(case))
 
 
-def _name_failure(name: str | None, check: Callable[[], None]) -> None:
+def _name_failure(name: str | None, check: Callable[[], Found]) -> Found:
     try:
-        check()
+        return check()
     except AssertionError as error:
         raise AssertionError(f"{(name or '').splitlines()[0]} {error}") from error
 
@@ -120,13 +122,16 @@ def _run_requests(engine: Engine, requests: Sequence[Request] = ()) -> list[tupl
     return [tuple(sequence.output) for sequence in added]
 
 
-def _same_tokens(make: Make, target: Target) -> None:
+def _same_tokens(make: Make, target: Target) -> Case:
     """The tokens are those of `none`, greedy and sampled, for a drafter that goes on learning."""
-    wanted = _generate(target, drafter_of("none", target))
+    plain = _generate(target, drafter_of("none", target))
     drafter = Recorder(make())
-    for turn in ("first", "second"):
-        for index, (found, right) in enumerate(zip(_generate(target, drafter), wanted, strict=True)):
+    engines = [Engine(target, drafter, None, _CONFIG) for _ in range(2)]
+    for turn, engine in zip(("first", "second"), engines, strict=True):
+        for index, (found, right) in enumerate(zip(_run_requests(engine), plain, strict=True)):
             assert found == right, f"{turn} run, sequence {index}: {found}, expected {right}"
+    tapes = tuple(drafter.tapes[: len(plain)])  # of the first run: one that has learnt commits more at a time
+    return Case(target, make, _frozen(drafter.inner), tapes, engines[0].cache, tuple(plain))
 
 
 def _abort_anywhere(make: Make, target: Target) -> None:
@@ -233,12 +238,14 @@ def _draws(case: Case) -> None:
             is_chain = list(tree.parent_N) == list(range(ANCHOR, len(tree) - 1))
             assert is_chain or not is_chains, "a drafter that says it draws chains drew a tree"
         stage.finish(actor)
-    for rule in RULES[1:] if is_chains else RULES[1:2]:
-        config = replace(_CONFIG, rule=rule)
-        together = _run_requests(Engine(case.target, case.make(), None, config))
-        alone = [output for request in tiny_requests()
-                 for output in _run_requests(Engine(case.target, case.make(), None, config), [request])]
-        assert together == alone, f"rule '{rule}': alone {alone}, in a batch {together}"
+    config = replace(_CONFIG, rule="block" if is_chains else "ratio")  # the strictest that takes its trees
+    together, alone = _run_requests(Engine(case.target, case.make(), None, config)), list[tuple[int, ...]]()
+    for request in tiny_requests():
+        if request.sampling.is_greedy:
+            alone.append(case.plain[len(alone)])
+        else:
+            alone += _run_requests(Engine(case.target, case.make(), None, config), [request])
+    assert together == alone, f"rule '{config.rule}': alone {alone}, in a batch {together}"
 
 
 def _scopes(case: Case) -> None:
