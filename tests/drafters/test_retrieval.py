@@ -138,3 +138,4 @@ def test_a_batch_is_drafted_as_each_alone() -> None:
         together = drafter.propose(states, budgets).trees
         alone = [drafter.propose([state], [budget]).trees[0] for state, budget in zip(states, budgets, strict=True)]
         assert list(together) == alone
+        assert any(len(tree) for tree in alone), spec

@@ -81,12 +81,15 @@ def test_verdicts_say_what_became_of_the_draft() -> None:
 
 def test_candidates_are_the_targets_best_behind_every_row() -> None:
     target, recorder, texts = recorded(512, candidates=3)
+    num_told = 0
     for tape, text in zip(recorder.tapes, texts, strict=True):
         known = 1
         for commit in tape.commits:
             if commit.candidates is not None:
                 check_candidates(target, commit, list(text[: anchored(known, commit)]))
+                num_told += 1
             known += len(commit.token_n)
+    assert num_told > 10
 
 
 def anchored(known: int, commit: Commit) -> int:

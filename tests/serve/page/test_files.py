@@ -74,7 +74,9 @@ def test_ids_named_in_lists_are_there_too() -> None:
 
 def test_modules_import_what_there_is() -> None:
     for name in SCRIPTS:
-        for imported, module in re.findall(r'import \{([^}]+)\} from "\./([\w.]+)"', TEXTS[name]):
+        found = re.findall(r'import \{([^}]+)\} from "\./([\w.]+)"', TEXTS[name])
+        assert len(found) == len(re.findall(r"^import\b", TEXTS[name], re.M)), "an import of another form"
+        for imported, module in found:
             for word in imported.split(","):
                 assert re.search(rf"export (?:async )?(?:class|function\*?|const) {word.strip()}\b", TEXTS[module])
 
