@@ -100,6 +100,15 @@ def test_a_floor_makes_more_than_pays() -> None:
     assert list(bet.chosen[0]) == [0, 1] and bet.tokens == pytest.approx(2.7) and bet.seconds == 5.0
 
 
+def test_prompts_in_the_same_pass_do_not_make_drafts_look_cheap() -> None:
+    """They are read whatever is drafted. A row that costs a plain step does not pay behind ten others either."""
+    offers, linear_s, beside = [Offer([0.9, 0.8], 0)], [float(rows) for rows in range(20)], 10
+    alone = Tariff(linear_s, [0.0] * 20, 1, 0.0)
+    bet = best_bet(offers, replace(alone, rows=1 + beside, prompts_s=float(beside)))
+    assert not len(bet.chosen[0]) and bet.rate == best_bet(offers, alone).rate == 1.0
+    assert len(best_bet(offers, replace(alone, rows=1 + beside)).chosen[0]) == 2, "were they a price of tokens"
+
+
 def test_more_rows_than_have_a_price_are_not_bought() -> None:
     bet = best_bet([Offer([0.9, 0.8, 0.7], 0)], Tariff([0.0, 1.0, 1.0], [0.0] * 3, 1, 0.0))
     assert list(bet.chosen[0]) == [0]

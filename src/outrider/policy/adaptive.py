@@ -163,8 +163,9 @@ class Adaptive:
         trouble_s = self._trouble.value if self._trouble.count else _TROUBLE * base_s[1]
         node_s = _NODE * trouble_s
         row_s = (base_s[rows + 4] - base_s[rows]) / 4 + trouble_s + node_s
-        least = min(_MOST, max(_LEAST, _DOUBT * count / (base_s[rows] + plain_s) * row_s))
-        return Tariff(base_s, self._price.context_s, rows, plain_s, trouble_s, node_s, least)
+        least = min(_MOST, max(_LEAST, _DOUBT * count / (base_s[count] + plain_s) * row_s))
+        return Tariff(base_s, self._price.context_s, rows, plain_s, trouble_s, node_s, least,
+                      base_s[rows] - base_s[count])
 
     def _look_up(self, member: Member, asks: Sequence[Ask], budgets: Sequence[Budget], found: Proposals) -> None:
         chosen = _allowed(member, asks)
@@ -271,11 +272,12 @@ class Adaptive:
 
     def _tell(self, asks: Sequence[Ask], found: Proposals, tariff: Tariff, bet: Bet, why: str) -> None:
         assert self._listener is not None
-        plain_s = best_bet([Offer((), ask.context) for ask in asks], replace(tariff, spent_s=self._plain.value)).seconds
+        without = best_bet([Offer((), ask.context) for ask in asks], replace(tariff, spent_s=self._plain.value))
+        bet_s, plain_s = bet.seconds + tariff.prompts_s, without.seconds + tariff.prompts_s
         for index, (ask, tree, kept) in enumerate(zip(asks, found.trees, bet.chosen, strict=True)):
             by_member = tuple(found.offered(index, member.index) for member in self._panel.members)
             chosen = len(tree) if ask.track.limits.draws else len(kept)
-            self._listener(ask.track, Reason(by_member, chosen, bet.tokens, bet.seconds, plain_s, why))
+            self._listener(ask.track, Reason(by_member, chosen, bet.tokens, bet_s, plain_s, why))
 
 
 def _allowed(member: Member, asks: Sequence[Ask]) -> list[int]:

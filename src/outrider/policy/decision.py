@@ -29,6 +29,7 @@ class Tariff:
     """The price of a round. `base_s` by total rows and `context_s` by rows of a sequence and cached token, as a
     `PassPrice` has them; `rows` are those that run anyway, `spent_s` what the round costs besides. On the host every
     drafted node costs `node_s`, and a draft as such `draft_s`. No node pays that survives with less than `least`.
+    `prompts_s` of the pass are for rows of prompts: these are read whatever is drafted, and no price of tokens.
     """
 
     base_s: Sequence[float]
@@ -38,11 +39,13 @@ class Tariff:
     draft_s: float = 0.0
     node_s: float = 0.0
     least: float = 0.0
+    prompts_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bet:
-    """The chosen nodes by sequence, in their own order, and what the round is expected to bring and to take."""
+    """The chosen nodes by sequence, in their own order, and what the round is expected to bring and, prompts not
+    counted, to take."""
 
     chosen: tuple[Sequence[int], ...]
     tokens: float
@@ -91,8 +94,8 @@ def pruned(tree: DraftTree, kept: Sequence[int]) -> DraftTree:
 
 
 def _plain_s(offers: Sequence[Offer], tariff: Tariff) -> float:
-    each = tariff.context_s[1]
-    return tariff.spent_s + tariff.base_s[tariff.rows] + sum(offer.context for offer in offers) * each
+    context_s = sum(offer.context for offer in offers) * tariff.context_s[1]
+    return tariff.spent_s + tariff.base_s[tariff.rows] - tariff.prompts_s + context_s
 
 
 def _order(offers: Sequence[Offer]) -> list[tuple[float, int]]:
