@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 import real_models
 from outrider.serve.settings import Settings
@@ -17,6 +20,19 @@ from tiny_server import TinyServer, serving
 pytestmark = pytest.mark.real_model
 MODEL = "smollm2"
 QUESTION = {"role": "user", "content": "List the first ten prime numbers, separated by commas."}
+WEATHER = {"role": "user", "content": "What is the weather in Rome?"}
+
+
+class Weather(BaseModel):
+    city: str = Field(max_length=20)
+    unit: Literal["celsius", "fahrenheit"]
+
+
+class Clock(BaseModel):
+    zone: Literal["utc", "cet"]
+
+
+TOOLS = [openai.pydantic_function_tool(Weather), openai.pydantic_function_tool(Clock)]
 SETTINGS = Settings(model_names=(MODEL,), api_keys=("secret",))
 
 
@@ -73,6 +89,34 @@ def test_predictions_are_accepted_and_counted(client: openai.OpenAI) -> None:
     assert told.usage is not None and told.usage.completion_tokens_details is not None
     assert (told.usage.completion_tokens_details.accepted_prediction_tokens or 0) >= 0
     assert plain.usage is not None and plain.usage.completion_tokens_details is None
+
+
+@pytest.mark.parametrize("choice, names", [
+    ("required", {"Weather", "Clock"}), ({"type": "function", "function": {"name": "Clock"}}, {"Clock"})])
+def test_tools_that_must_be_called_are(client: openai.OpenAI, choice: Any, names: set[str]) -> None:
+    asked = {"model": MODEL, "messages": [WEATHER], "max_tokens": 96, "temperature": 1.0, "seed": 4, "tools": TOOLS,
+             "tool_choice": choice, "parallel_tool_calls": False}
+    whole = client.chat.completions.create(**asked)
+    assert whole.choices[0].finish_reason == "tool_calls" and whole.choices[0].message.content is None
+    (call,) = whole.choices[0].message.tool_calls or ()
+    assert call.type == "function" and call.function.name in names and call.id
+    {"Weather": Weather, "Clock": Clock}[call.function.name].model_validate_json(call.function.arguments)
+    with client.chat.completions.create(**asked, stream=True) as stream:
+        deltas = [item for chunk in stream for item in chunk.choices[0].delta.tool_calls or ()]
+    assert [item.id for item in deltas if item.id] and {item.index for item in deltas} == {0}
+    assert "".join((item.function and item.function.arguments) or "" for item in deltas) == call.function.arguments
+    result = {"role": "tool", "tool_call_id": call.id, "content": "21 degrees"}
+    talk = {**asked, "messages": [WEATHER, whole.choices[0].message, result], "tool_choice": "none"}
+    told = client.chat.completions.create(**talk).choices[0].message
+    assert told.content and not told.tool_calls
+
+
+def test_answers_are_parsed_into_the_model_that_was_given(client: openai.OpenAI) -> None:
+    asked = {"model": MODEL, "messages": [WEATHER], "max_tokens": 96, "seed": 4, "response_format": Weather}
+    found = client.chat.completions.parse(**asked).choices[0].message
+    assert isinstance(found.parsed, Weather) and json.loads(found.content or "") == found.parsed.model_dump()
+    plain = client.chat.completions.parse(**asked, extra_body={"speculation": {"enabled": False}})
+    assert plain.choices[0].message.content == found.content
 
 
 def test_errors_are_those_that_the_client_knows(client: openai.OpenAI, real: TinyServer) -> None:
