@@ -28,18 +28,25 @@ class Matcher:
     def allows(self, token: int) -> bool:
         if token in self._vocabulary.eos_tokens:
             return self._matcher.is_accepting()
-        return not self._matcher.is_stopped() and self._matcher.validate_tokens([token]) == 1
+        return self._may_be(token) and self._matcher.validate_tokens([token]) == 1
 
     def advance(self, token: int) -> bool:
-        if token in self._vocabulary.eos_tokens or self._matcher.is_stopped():
+        if token in self._vocabulary.eos_tokens:
             return False
-        return self._matcher.try_consume_tokens([token]) == 1
+        return self._may_be(token) and self._matcher.try_consume_tokens([token]) == 1
 
     def rollback(self, count: int) -> None:
         self._matcher.rollback(count)
 
     def fork(self) -> Matcher:
         return Matcher(self._matcher.deep_copy(), self._vocabulary)
+
+    def _may_be(self, token: int) -> bool:
+        """llguidance takes any spelling of text that must come, but its masks allow only the tokenizer's own."""
+        if self._matcher.is_stopped():
+            return False
+        forced = self._matcher.compute_ff_tokens()
+        return not forced or token == forced[0]
 
     def _only_ends(self) -> bytes:
         bits = bytearray((self._vocabulary.vocab_size + 31) // 32 * 4)

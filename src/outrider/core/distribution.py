@@ -37,9 +37,9 @@ class History:
         """To count on along a branch that may be left; the prompt's part is shared."""
         return History(self.in_prompt_V, self.output_V.clone())
 
-    def count(self, token: int) -> None:
-        """One more output token."""
-        self.output_V[token] += 1.0
+    def count(self, token: int, times: int = 1) -> None:
+        """One more output token; `times` -1 takes it back."""
+        self.output_V[token] += times
 
 
 def scores(logits_V: Tensor, sampling: Sampling, history: History | None = None) -> Tensor:

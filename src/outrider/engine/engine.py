@@ -20,6 +20,7 @@ from typing import Any
 from outrider.core.request import Request
 from outrider.core.stats import Stats
 from outrider.drafting.interface import Drafter
+from outrider.engine.checked import CheckedChooser
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
 from outrider.engine.flight import Computed, Flight, Launcher
@@ -54,7 +55,9 @@ class Engine:
         self.target, self.drafter, self.tokenizer = target, drafter, tokenizer
         self.config = config or EngineConfig()
         chooser = chooser or chooser_for(target.info, target.device)
-        self.chooser = MaskedChooser(verifier(self.config.rule, drafter, chooser), target.spec.eos_ids)
+        checks = self.config.rule == "match" and target.device.type == "cpu"
+        self.chooser: Chooser = (CheckedChooser if checks else MaskedChooser)(
+            verifier(self.config.rule, drafter, chooser), target.spec.eos_ids)
         self.context, margin = context_size(target.context, self.config.context), margin_of(self.config, drafter)
         self.cache = target.new_cache(self.config.cache_of(self.context, margin), drafter.payloads)
         self.policy = policy_of(self.config.policy, drafter, target) if policy is None else policy

@@ -2,6 +2,7 @@
 
 Only rows of sequences that are held back are copied and masked; the others are chosen from as if these were not there,
 out of the same logits. What is masked depends on the text before it and nothing else, so drafts cannot change it.
+On the CPU `checked.CheckedChooser` does the same with fewer masks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from outrider.core.commit import VerdictBatch
@@ -20,9 +20,8 @@ from outrider.core.constraint import ConstraintState
 from outrider.core.drawn import DrawnTree
 from outrider.core.tree import ANCHOR, DraftBatch, DraftTree
 from outrider.engine.choices import Chooser
+from outrider.engine.hold import Bits, Hold, all_of
 from outrider.engine.sequence import Sequence
-
-Bits = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ class _Share:
 
 
 class MaskedChooser:
-    """A chooser that shows another one only what may be said."""
+    """A chooser that shows another one only what may be said. All masks are made before anything is chosen, so that
+    a GPU still computes meanwhile."""
 
     def __init__(self, inner: Chooser, eos_ids: Collection[int]) -> None:
         self._inner, self._eos_ids = inner, eos_ids
@@ -49,13 +49,12 @@ class MaskedChooser:
         shares = [self._masked(held, logits_RV, draft, sequences, first_row_B, position_B)]
         if free:
             shares.append(_Share(free, logits_RV, [first_row_B[index] for index in free]))
-        blank_BW = torch.full((len(draft), draft.max_depth + 1), -1, device=draft.device)
-        whole = VerdictBatch(blank_BW, blank_BW - 1, torch.zeros(len(draft), dtype=torch.int64, device=draft.device))
+        whole = blank(draft)
         for share in shares:
             trees = DraftBatch.of([draft.trees[index] for index in share.indices], draft.device)
             part = self._inner.verdicts(share.logits_RV, trees, [sequences[index] for index in share.indices],
                                         share.first_row_B, [position_B[index] for index in share.indices])
-            _put(whole, share.indices, part)
+            put(whole, share.indices, part)
         return whole
 
     def runners_up(self, logits_RV: Tensor, count: int) -> list[list[int]]:
@@ -66,28 +65,35 @@ class MaskedChooser:
         """The rows of these sequences, one behind the other, without what they may not say."""
         rows: list[int] = []
         first_rows: list[int] = []
-        forbidden_RV = np.zeros((sum(1 + len(draft.trees[index]) for index in held), logits_RV.shape[-1]), np.bool_)
+        masks: list[Bits] = []
         for index in held:
             first_rows.append(len(rows))
             tree, first = draft.trees[index], first_row_B[index]
-            self._forbid(forbidden_RV[len(rows) :], sequences[index], tree, position_B[index])
+            hold = Hold.of(sequences[index], position_B[index], self._eos_ids, logits_RV.shape[-1])
+            masks += _masks(hold, tree)
             rows += range(first, first + 1 + len(tree))
         picked_RV = logits_RV[torch.tensor(rows, device=logits_RV.device)]
-        picked_RV.masked_fill_(torch.from_numpy(forbidden_RV).to(logits_RV.device), -torch.inf)
+        picked_RV.masked_fill_(_unpacked(masks, picked_RV) == 0, -torch.inf)
         return _Share(held, picked_RV, first_rows)
 
-    def _forbid(self, forbidden_MV: Bits, sequence: Sequence, tree: DraftTree, position: int) -> None:
-        """Marks what may not follow the anchor (row 0) and every node (row 1 + node) that can be accepted at all."""
-        size = forbidden_MV.shape[1]
-        if sequence.constraint is not None:
-            for visit in visits(sequence.constraint, tree):
-                if visit.goes_on:
-                    forbidden_MV[1 + visit.node] = _forbidden(sequence.constraint.mask(), size)
-        missing = sequence.sampling.min_tokens - (position - sequence.num_prompt)
-        stops = [token for token in sequence.stop_ids(self._eos_ids) if token < size]
-        for row, depth in enumerate((0, *tree.depths()) if missing > 0 else ()):
-            if depth < missing and not _only(forbidden_MV[row], stops):
-                forbidden_MV[row, stops] = True
+
+def _masks(hold: Hold, tree: DraftTree) -> list[Bits]:
+    """What may follow the anchor (first) and every node that can be accepted at all; anything, behind the others."""
+    depth_M = (0, *tree.depths())
+    mask_M = [all_of(hold.size) for _ in depth_M]
+    if hold.constraint is not None:
+        for visit in visits(hold.constraint, tree):
+            if visit.goes_on:
+                mask_M[1 + visit.node] = hold.mask(depth_M[1 + visit.node])
+        return mask_M
+    return [hold.mask(depth) for depth in depth_M]
+
+
+def _unpacked(masks: list[Bits], like_RV: Tensor) -> Tensor:
+    """A byte a token, unpacked where the logits are, since eight times as many bytes would have to get there."""
+    bits_RB = torch.from_numpy(np.stack(masks)).to(like_RV.device)
+    place_8 = torch.arange(8, dtype=torch.uint8, device=like_RV.device)
+    return ((bits_RB[..., None] >> place_8) & 1).flatten(1)[:, : like_RV.shape[-1]]
 
 
 def pruned(sequence: Sequence, tree: DraftTree) -> DraftTree:
@@ -136,19 +142,14 @@ def visits(state: ConstraintState, tree: DraftTree) -> Iterator[Visit]:
         state.rollback(advanced)
 
 
-def _forbidden(mask: bytes, size: int) -> Bits:
-    forbidden = np.ones(size, np.bool_)
-    bits = np.unpackbits(~np.frombuffer(mask, np.uint8), bitorder="little")[:size].view(np.bool_)
-    forbidden[: len(bits)] = bits
-    return forbidden
+def blank(draft: DraftBatch) -> VerdictBatch:
+    """Verdicts of a round in which nothing was chosen yet."""
+    blank_BW = torch.full((len(draft), draft.max_depth + 1), -1, device=draft.device)
+    return VerdictBatch(blank_BW, blank_BW - 1, torch.zeros(len(draft), dtype=torch.int64, device=draft.device))
 
 
-def _only(forbidden_V: Bits, tokens: list[int]) -> bool:
-    """Whether nothing but `tokens` is left."""
-    return bool(np.count_nonzero(~forbidden_V) == np.count_nonzero(~forbidden_V[tokens]))
-
-
-def _put(whole: VerdictBatch, indices: list[int], part: VerdictBatch) -> None:
+def put(whole: VerdictBatch, indices: Seq[int], part: VerdictBatch) -> None:
+    """Writes the verdicts of some of a round's sequences."""
     width = part.token_BW.shape[1]
     whole.token_BW[indices, :width] = part.token_BW
     whole.node_BW[indices, :width] = part.node_BW
