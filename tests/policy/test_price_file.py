@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from outrider.policy import price_file
+from outrider.policy.interface import Load
 from outrider.policy.pass_price import Curve
 from outrider.policy.price_file import PriceFile, price_of
 from tiny_engine import target_of
@@ -46,6 +47,13 @@ def test_it_is_measured_once(tmp_path: Path, probes: list[object]) -> None:
     for _ in range(2):
         assert price_of(target_of(), tmp_path).curve == OTHER
     assert len(probes) == 1
+
+
+def test_a_price_of_a_busy_machine_is_measured_again_by_the_next_process(tmp_path: Path, probes: list[object]) -> None:
+    price = price_of(target_of(), tmp_path)
+    for _ in range(3):
+        price.observe([Load(1, 0)], 0.01 * OTHER.base_n[0])
+    assert price_of(target_of(), tmp_path).curve == OTHER and len(probes) == 2
 
 
 def test_the_users_cache_is_the_usual_place(tmp_path: Path, probes: list[object],

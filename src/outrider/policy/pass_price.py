@@ -8,15 +8,16 @@
 An observed pass moves the two steps around its rows by a little. What several passes in a row agree on is believed at
 once, of all sizes: memory that is shared changes its speed by half within seconds, and plain and drafted rounds have to
 be compared at the same speed. It is a shift and not a factor, because slow memory hides the work on further rows.
-A single hiccup tells nothing.
+A single hiccup tells nothing. Where several passes in a row take less than half of what was measured, or more than
+twice as long, it was another machine that was measured, or a busy one: all prices are scaled.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +32,8 @@ _SURPRISE = 0.4  # a pass counts as this much slower or faster at most: hiccups 
 _MOST = 4.0  # times the measured price, and as many times less
 _DEEPEST = 0.75  # of the smallest step, that the shift takes away at most
 _STALE = 0.015
+_WRONG = 2.0  # times the price or half of it: no correction but another price
+_BEYOND = 0.5  # of a row's mean price, that one behind the last grid point costs at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,14 @@ class Curve:
 class PassPrice:
     """`base_s` is T0 by rows and `context_s` the slope by rows of a sequence, both with index 0 … MAX_ROWS.
 
-    The lists stay the same objects; corrections write into them.
+    The lists stay the same objects; corrections write into them. `scale` is by what all prices were multiplied, and
+    `on_wrong` is called where that is so little that a busy machine must have been measured.
     """
 
-    def __init__(self, curve: Curve) -> None:
-        self._measured = curve
+    def __init__(self, curve: Curve, on_wrong: Callable[[], None] = lambda: None) -> None:
+        self._measured, self._on_wrong = curve, on_wrong
+        self._last_ratios: list[float] = []  # of what passes took, to their prices
+        self.scale = 1.0
         self._rows_n = list(curve.rows_n)
         self._step_n = list(curve.base_n)
         self._shift_s, self._incline = 0.0, 1.0
@@ -99,13 +105,35 @@ class PassPrice:
         weight = self._weight(below, above, rows)
         base_s = self._base(below, above, weight, rows)
         attention_s *= self._incline
-        surprise = seconds / (base_s + attention_s) - 1.0
-        surprise = min(max(surprise, -_SURPRISE), _SURPRISE)
+        ratio = seconds / (base_s + attention_s)
+        if self._is_wrong(ratio):
+            return self._scale(min(self._last_ratios, key=lambda one: abs(math.log(one))))
+        surprise = min(max(ratio - 1.0, -_SURPRISE), _SURPRISE)
         share = attention_s / (base_s + attention_s)
         self._correct(below, above, weight, _RATE * surprise * (1.0 - share))
         self._incline = _bounded(self._incline * (1.0 + _RATE * surprise * share))
         self._follow(surprise * (1.0 - share))
         self._refresh(below, above)
+
+    def _is_wrong(self, ratio: float) -> bool:
+        """Whether the last passes all took far less, or all far longer, than they should."""
+        last = self._last_ratios = [*self._last_ratios[1 - _REMEMBERED :], ratio]
+        return len(last) == _REMEMBERED and (min(last) > _WRONG or max(last) < 1.0 / _WRONG)
+
+    def _scale(self, factor: float) -> None:
+        """Prices of another machine, as it were: of the same shape, so many times as high."""
+        self.scale *= factor
+        base_n, slope_n = ([min(factor * at, _LONGEST_S) for at in values]
+                           for values in (self.curve.base_n, self.curve.slope_n))
+        self._measured = replace(self._measured, base_n=tuple(max(at, _SHORTEST_S) for at in base_n),
+                                 slope_n=tuple(slope_n))
+        self._step_n = list(self._measured.base_n)
+        self._slope_s = _expanded(self._measured.context_rows_n, self._measured.slope_n)
+        self._shift_s, self._incline, self._shown_incline = 0.0, 1.0, 0.0
+        self._surprises, self._last_ratios = [], []
+        self._expand()
+        if self.scale < 1.0 / _WRONG:
+            self._on_wrong()
 
     def _follow(self, surprise: float) -> None:
         """Moves the shift where the last surprises point the same way: by most of what the least of them says."""
@@ -172,10 +200,11 @@ class PassPrice:
 def _expanded(rows_n: Sequence[int], value_n: Sequence[float]) -> list[float]:
     """Values at 0 … MAX_ROWS: 0 first, straight lines between the points and on behind the last one.
 
-    Below the first point the first value holds. A single point says nothing of others: every row costs as much.
+    Below the first point the first value holds. A single point says nothing of others: every row costs as much. Where
+    there was no time to measure large passes, the last points may lie on a plain that does not go on for ever.
     """
-    last = rows_n[-1]
-    rise = value_n[-1] / last if len(rows_n) == 1 else (value_n[-1] - value_n[-2]) / (last - rows_n[-2])
+    last, mean = rows_n[-1], value_n[-1] / rows_n[-1]
+    rise = mean if len(rows_n) == 1 else max(_BEYOND * mean, (value_n[-1] - value_n[-2]) / (last - rows_n[-2]))
     at = np.arange(MAX_ROWS + 1)
     values = np.interp(at, rows_n, value_n) + rise * np.maximum(at - last, 0)
     values[0] = 0.0

@@ -2,8 +2,9 @@
 
     HOME/prices/KEY.json      KEY: hash of whatever the price depends on, written into the file as well
 
-A price must not stop decoding: a file that cannot be read, or is not what it should be, is measured again, and a folder
-that cannot be written to stays as it is.
+A price that turns out to be far too high was measured on a busy machine: its file is removed, so that the next process
+measures anew. A price must not stop decoding: a file that cannot be read, or is not what it should be, is measured
+again, and a folder that cannot be written to stays as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from outrider.policy.pass_price import Curve, PassPrice
 from outrider.policy.price_probe import measured, probe_context
 from outrider.target.interface import Target
 
-_VERSION = 1  # of the file, and of the kernels as far as they change what a pass costs
+_VERSION = 2  # of the file, and of the kernels as far as they change what a pass costs
 _MOST_BYTES = 1 << 16
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -71,6 +73,11 @@ class PriceFile:
         except OSError:
             Path(name).unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """So that the price is measured again, by the next process."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
 
 def price_of(target: Target, home: Path | None = None) -> PassPrice:
     """The price of a target's pass on this machine: the one in the cache directory, or measured and put there."""
@@ -79,7 +86,7 @@ def price_of(target: Target, home: Path | None = None) -> PassPrice:
     if curve is None:
         curve = measured(target)
         file.write(curve)
-    return PassPrice(curve)
+    return PassPrice(curve, file.remove)
 
 
 def _curve(found: Any) -> Curve:

@@ -21,7 +21,7 @@ from outrider.policy.pass_price import Curve
 from outrider.target.interface import Target
 from outrider.target.pack import Entry, pack
 
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+SIZES = (1, 2, 3, 4, 6, 8, 9, 12, 13, 16, 24, 32, 48, 64, 96)  # behind 8 and 12 kernels often need another tile
 CONTEXT_SIZES = (1, 2, 4, 8, 16, 32, 64)
 _CONTEXT = 2048
 _ROOM = 128  # rows behind the context
