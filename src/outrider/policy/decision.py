@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from outrider.core.tree import ANCHOR, EMPTY_TREE, DraftTree
 
+_CLEARLY = 1.02  # the best of many estimates is likelier too high than too low: a draft has to pay by more than nothing
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -58,11 +60,14 @@ class Bet:
 
 
 def best_bet(offers: Sequence[Offer], tariff: Tariff, floor: int = 0) -> Bet:
-    """The best prefix of all candidates by falling survival, of at least `floor` nodes if there are so many."""
+    """The best prefix of all candidates by falling survival, of at least `floor` nodes if there are so many.
+
+    None at all where no prefix is clearly better.
+    """
     plain_s = _plain_s(offers, tariff)
     order = _order(offers)
     count = tokens = len(offers)
-    best, best_tokens, best_s = 0, float(tokens), plain_s
+    best, best_tokens, best_s = 0, _CLEARLY * tokens, plain_s
     expected, seconds = float(tokens), plain_s
     base_s, context_s, rows = tariff.base_s, tariff.context_s, tariff.rows
     taken, most = [1] * count, len(base_s) - 1
@@ -76,7 +81,7 @@ def best_bet(offers: Sequence[Offer], tariff: Tariff, floor: int = 0) -> Bet:
         expected -= survival  # survivals are negative here
         if number <= floor or expected * best_s > best_tokens * seconds:
             best, best_tokens, best_s = number, expected, seconds
-    return Bet(_chosen(offers, order[:best]), best_tokens, best_s)
+    return Bet(_chosen(offers, order[:best]), best_tokens if best else float(tokens), best_s)
 
 
 def pruned(tree: DraftTree, kept: Sequence[int]) -> DraftTree:

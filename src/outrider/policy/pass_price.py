@@ -33,7 +33,7 @@ _MOST = 4.0  # times the measured price, and as many times less
 _DEEPEST = 0.75  # of the smallest step, that the shift takes away at most
 _STALE = 0.015
 _WRONG = 2.0  # times the price or half of it: no correction but another price
-_BEYOND = 0.5  # of a row's mean price, that one behind the last grid point costs at least
+_BEYOND = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,20 +191,21 @@ class PassPrice:
 
     def _expand(self) -> None:
         self._shown_n = [self._shift_s + step for step in self._step_n]
-        self.base_s[:] = _expanded(self._rows_n, self._shown_n)
+        self.base_s[:] = _expanded(self._rows_n, self._shown_n, _BEYOND)
         if self._shown_incline != self._incline:
             self._shown_incline = self._incline
             self.context_s[:] = [self._incline * slope for slope in self._slope_s]
 
 
-def _expanded(rows_n: Sequence[int], value_n: Sequence[float]) -> list[float]:
+def _expanded(rows_n: Sequence[int], value_n: Sequence[float], beyond: float = 0.0) -> list[float]:
     """Values at 0 … MAX_ROWS: 0 first, straight lines between the points and on behind the last one.
 
     Below the first point the first value holds. A single point says nothing of others: every row costs as much. Where
-    there was no time to measure large passes, the last points may lie on a plain that does not go on for ever.
+    there was no time to measure large passes, the last points may lie on a plain that does not go on for ever: behind
+    it a row costs `beyond` of the mean of those before at least.
     """
     last, mean = rows_n[-1], value_n[-1] / rows_n[-1]
-    rise = mean if len(rows_n) == 1 else max(_BEYOND * mean, (value_n[-1] - value_n[-2]) / (last - rows_n[-2]))
+    rise = mean if len(rows_n) == 1 else max(beyond * mean, (value_n[-1] - value_n[-2]) / (last - rows_n[-2]))
     at = np.arange(MAX_ROWS + 1)
     values = np.interp(at, rows_n, value_n) + rise * np.maximum(at - last, 0)
     values[0] = 0.0
