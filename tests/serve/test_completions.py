@@ -142,8 +142,10 @@ def test_drafters_are_told_when_asked(server: TinyServer) -> None:
 @pytest.mark.parametrize(("path", "body", "status", "param"), [
     (PATH, {"prompt": ""}, 400, "prompt"),
     (PATH, {"prompt": []}, 400, "prompt"),
-    (PATH, {"prompt": [[]]}, 400, "prompt"),
-    (PATH, {"prompt": [1, "a"]}, 400, "prompt"),
+    (PATH, {"prompt": [[]]}, 400, "prompt[0]"),
+    (PATH, {"prompt": [1, "a"]}, 400, "prompt[1]"),
+    (PATH, {"prompt": [[1, 2], [1, -2]]}, 400, "prompt[1][1]"),
+    (PATH, {"prompt": {}}, 400, "prompt"),
     (PATH, {"prompt": [9999]}, 400, "prompt"),
     (PATH, {}, 400, "prompt"),
     (PATH, {"prompt": "a", "model": "gpt-4"}, 404, "model"),
@@ -151,11 +153,12 @@ def test_drafters_are_told_when_asked(server: TinyServer) -> None:
     (PATH, {"prompt": "a", "temperature": -1}, 400, "temperature"),
     (PATH, {"prompt": "a", "temperature": "hot"}, 400, "temperature"),
     (PATH, {"prompt": "a", "max_tokens": -5}, 400, "max_tokens"),
-    (PATH, {"prompt": "a", "logit_bias": {"x": 1}}, 400, "logit_bias"),
+    (PATH, {"prompt": "a", "logit_bias": {"x" * 99: 1}}, 400, "logit_bias"),
     (PATH, {"prompt": "a", "logit_bias": {"9999": 1}}, 400, "logit_bias"),
     (PATH, {"prompt": "a", "n": 65}, 400, "n"),
     (PATH, {"prompt": "a", "best_of": 3}, 400, "best_of"),
     (PATH, {"prompt": "a", "stop": ""}, 400, "stop"),
+    (PATH, {"prompt": "a", "stop": ["b", ""]}, 400, "stop[1]"),
     (PATH, {"prompt": "a", "use_beam_search": True}, 400, "use_beam_search"),
     (PATH, {"prompt": "a", "guided_regex": "a+"}, 400, "guided_regex"),
     (PATH, {"prompt": "a", "speculation": {"drafts": 3}}, 400, "speculation"),
@@ -164,8 +167,7 @@ def test_drafters_are_told_when_asked(server: TinyServer) -> None:
 ])
 def test_mistakes_are_told_by_name(server: TinyServer, path: str, body: object, status: int, param: str) -> None:
     error = error_of(server.post(path, body), status)
-    assert str(error["param"]).split(".")[0] == param
-    assert param in error["message"]
+    assert error["param"] == param and param in error["message"]
 
 
 def test_fields_that_change_nothing_are_let_through(server: TinyServer) -> None:

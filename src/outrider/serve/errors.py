@@ -16,6 +16,7 @@ from outrider.errors import CacheFullError, ConfigError, OutriderError, RequestE
 
 _log = logging.getLogger(__name__)
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_PART = re.compile(r"(?!(?:body|str|int|bool)$)[a-z_]{1,40}|[0-9]{1,9}")  # of a field's path
 _FIELD = re.compile(r"^([a-z_]+(?:\.[a-z_]+|\[\d+\])*): ")
 
 
@@ -103,12 +104,20 @@ def install(app: FastAPI) -> None:
 
 
 def _of_validation(errors: Sequence[Mapping[str, object]]) -> ApiError:
-    """The first complaint. What was sent is not repeated: it may be a prompt."""
-    error = errors[0]
-    location = error.get("loc")
-    place = [str(part) for part in location if part != "body"] if isinstance(location, tuple) else []
-    if error.get("type") == "json_invalid":
+    """The first complaint; of the kinds that a field may have, about the one that what was sent comes closest to. What
+    was sent is not repeated: it may be a prompt."""
+    if errors[0].get("type") == "json_invalid":
         return ApiError(400, "the body is not valid JSON", code="invalid_json")
-    param = ".".join(part for part in place if not part.startswith(("function-", "constrained-", "list["))) or None
+    first = _path(errors[0])
+    same = [error for error in errors if _path(error)[: len(first)] == first]
+    error = max(same, key=lambda error: len(_path(error)))
+    param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in _path(error)).lstrip(".") or None
     message = f"{param}: {error.get('msg')}" if param else f"the body is not valid: {error.get('msg')}"
     return ApiError(400, message, param=param, code="invalid_value")
+
+
+def _path(error: Mapping[str, object]) -> tuple[str | int, ...]:
+    """Where a complaint is, without the kinds (`str`, `list[...]`) that pydantic puts between."""
+    location = error.get("loc")
+    parts = location if isinstance(location, tuple) else ()
+    return tuple(part for part in parts if isinstance(part, int) or _PART.fullmatch(part))
