@@ -149,13 +149,13 @@ def test_a_suffix_of_a_completion(coding: TinyServer) -> None:
     (PATH, body(samplers=["tempreature"]), "samplers"),
     (PATH, body(n=2), "n"),
     (PATH, body(n_predict=-2), "n_predict"),
-    (PATH, body(input_extra=[{"filename": "a"}]), "input_extra"),
+    (PATH, body(input_extra=[{"filename": "a"}]), "input_extra[0].text"),
     (PATH, body(dry_multiplier=0.8), "dry_multiplier"),
     ("/v1/completions", {"prompt": "a", "suffix": "b", "echo": True, "logprobs": 1}, "suffix"),
     ("/v1/completions", {"prompt": [9999], "suffix": "b"}, "prompt"),
 ])
 def test_mistakes_are_told_by_name(coding: TinyServer, path: str, given: dict[str, Any], param: str) -> None:
-    assert str(error_of(coding.post(path, given), 400)["param"]).split(".")[0] == param
+    assert error_of(coding.post(path, given), 400)["param"] == param
 
 
 def test_a_model_without_such_tokens_says_so(server: TinyServer) -> None:
