@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
+from json_engine import json_tokenizer
 from outrider import LLM, AsyncLLM, Sampling
+from outrider.constrain import json_schema, regex
 from outrider.core.request import Delta, Request, Result
 from outrider.engine.flight import Flight
 from outrider.engine.plan import Plan
@@ -187,3 +191,31 @@ def test_draining_waits_until_nothing_runs() -> None:
         assert (load.running, load.waiting, load.cache_used) == (0, 0, 0) and load.cache_total > 0
 
     run(body)
+
+
+def test_answers_are_held_to_a_constraint() -> None:
+    """The same as without a loop, whole and streamed; leaving early frees all; bad grammars are the caller's error."""
+    model = replace(loaded(), tokenizer=json_tokenizer())
+    form = json_schema({"type": "object", "properties": {"ab": {"enum": ["abc", 7]}}, "required": ["ab"],
+                        "additionalProperties": False})
+    with LLM(model, drafter="none") as plain:
+        wanted = plain.generate("a b", HOT, constraint=form, max_tokens=200)
+
+    async def main() -> None:
+        async with AsyncLLM(model, drafter="suffix") as llm:
+            found = await llm.generate("a b", HOT, constraint=form, max_tokens=200)
+            deltas = [delta async for delta in llm.stream("a b", HOT, constraint=form, max_tokens=200)]
+            assert found.ids == wanted.ids == tuple(token for delta in deltas for token in delta.token_n)
+            assert json.loads(found.text)["ab"] in ("abc", 7)
+            compiled = await asyncio.to_thread(llm.llm.compiler.compile, regex("[ab]{500}"))
+            endless = llm.stream("a b", HOT, constraint=compiled, max_tokens=400)
+            assert (await anext(endless)).token_n
+            await endless.aclose()  # type: ignore[attr-defined]
+            await settled(llm)
+            with pytest.raises(RequestError, match="regex"):
+                await llm.generate("a b", constraint=regex("a("))
+            with pytest.raises(RequestError, match="regex"):
+                await anext(llm.stream("a b", constraint=regex("a(")))
+            llm.llm.engine.check_integrity()
+
+    asyncio.run(asyncio.wait_for(main(), 120))

@@ -8,15 +8,17 @@ import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from outrider.constrain.grammar import Grammar
 from outrider.core.request import Delta, Request, Result
 from outrider.core.sampling import Sampling
 from outrider.core.stats import Stats
 from outrider.engine.answer import Answer, Post
-from outrider.engine.llm import DEFAULT_DRAFTER, LLM
+from outrider.engine.llm import DEFAULT_DRAFTER, LLM, Form
 from outrider.engine.prompt import Control, Messages
 from outrider.engine.watch import EngineLoad
 from outrider.errors import RequestError
@@ -47,10 +49,11 @@ class AsyncLLM:
         return answer
 
     async def generate(self, prompt: str, sampling: Sampling | None = None, *, prediction: str | None = None,
-                       scope: str = "", speculation: Control = None, **changes: Any) -> Result:
-        """Complete one text; requests made together share batches."""
+                       scope: str = "", speculation: Control = None, constraint: Form = None,
+                       **changes: Any) -> Result:
+        """Complete one text; requests made together share batches. The arguments are those of `LLM.generate`."""
         request = self.llm.prompts.request(prompt, Sampling.of(sampling, **changes), prediction, scope, speculation)
-        answer = self.submit(request)
+        answer = self.submit(await self._held_to(constraint, request))
         async for _ in answer:
             pass
         return answer.result()
@@ -61,12 +64,12 @@ class AsyncLLM:
         return await self.generate(self.llm.prompts.render(messages, template or {}), sampling, **changes)
 
     def stream(self, prompt: str | Messages, sampling: Sampling | None = None, *, prediction: str | None = None,
-               scope: str = "", speculation: Control = None, template: Mapping[str, object] | None = None,
-               **changes: Any) -> AsyncIterator[Delta]:
+               scope: str = "", speculation: Control = None, constraint: Form = None,
+               template: Mapping[str, object] | None = None, **changes: Any) -> AsyncIterator[Delta]:
         """The answer as it comes. Leaving the loop early, or cancelling the task, aborts the request."""
         text = prompt if isinstance(prompt, str) else self.llm.prompts.render(prompt, template or {})
         request = self.llm.prompts.request(text, Sampling.of(sampling, **changes), prediction, scope, speculation)
-        return aiter(self.submit(request))
+        return aiter(self.submit(request)) if constraint is None else self._held_deltas(constraint, request)
 
     def load(self) -> EngineLoad:
         """How busy the engine is, at this moment."""
@@ -99,6 +102,19 @@ class AsyncLLM:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _held_to(self, form: Form, request: Request) -> Request:
+        """A grammar may take a second to compile, and the loop has others to serve."""
+        held = await asyncio.to_thread(self.llm.compiler.compile, form) if isinstance(form, Grammar) else form
+        return request if held is None else replace(request, constraint=held)
+
+    async def _held_deltas(self, form: Form, request: Request) -> AsyncIterator[Delta]:
+        answer = self.submit(await self._held_to(form, request))
+        try:
+            async for delta in answer:
+                yield delta
+        finally:
+            answer.abort()
 
     def _drive(self) -> None:
         """The engine's thread: calls first, then a round; sleeps while there is nothing to do."""
