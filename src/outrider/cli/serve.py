@@ -52,6 +52,8 @@ class Serve(ModelOptions):
     """Seconds that running answers get to finish when the server is told to stop."""
     cors_origin: Words = ()
     """A web page's origin that may call the server from a browser; may be repeated; none unless given."""
+    allow_host: Words = ()
+    """A name that clients may reach the server by, beside localhost, as through a proxy; may be repeated; * is any."""
     log_level: str = "info"
     """debug, info, warning or error. Prompts and answers are never logged."""
 
@@ -62,9 +64,11 @@ def run(argv: list[str]) -> int:
     check_counts(options, "max_sequences", "prefill_tokens", "max_body_mib", "max_choices", least=1)
     keys = _keys(options)
     _log_to_stderr(options.log_level)
+    from outrider.serve.hosts import hosts_of
     from outrider.serve.run import address_of, listen
 
     found = listen(options.host, options.port)  # before the model is loaded: a busy port should be told at once
+    hosts = hosts_of(found, options.host, options.allow_host)
     from outrider.cli.session import open_model
     from outrider.engine.async_llm import AsyncLLM
     from outrider.engine.pair import paired
@@ -77,7 +81,7 @@ def run(argv: list[str]) -> int:
         api_keys=keys, model_names=options.name or (options.model,), max_body_bytes=options.max_body_mib * 2**20,
         max_prompt_tokens=options.max_prompt_tokens, max_choices=options.max_choices, max_waiting=options.max_waiting,
         queue_timeout_s=options.queue_timeout_s, request_timeout_s=options.request_timeout_s,
-        drain_s=options.drain_s, cors_origins=options.cors_origin)
+        drain_s=options.drain_s, cors_origins=options.cors_origin, hosts=hosts)
     pair = paired(options.model, options.drafter)
     model = open_model(replace(options, model=pair.model), options.context)
     llm = AsyncLLM(model, drafter=pair.drafter, max_draft=options.max_draft, context=options.context,

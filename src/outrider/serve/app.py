@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 import outrider
 from outrider.serve import errors
 from outrider.serve.gate import PUBLIC_PATHS, Gate
+from outrider.serve.hosts import KnownHosts
 from outrider.serve.page import files as page
 from outrider.serve.routes import chat, completions, infill, models, status, tokens
 from outrider.serve.service import Service
@@ -32,6 +33,8 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(router(service))
     errors.install(app)
     settings = service.settings
+    if settings.hosts:
+        app.add_middleware(KnownHosts, names=settings.hosts)
     app.add_middleware(Gate, settings=settings, metrics=service.metrics, public_paths=PUBLIC_PATHS | page.PATHS)
     if settings.cors_origins:  # around the gate: a page may read why it was refused
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"],

@@ -16,7 +16,7 @@ class Settings:
     are the answers of one HTTP request, prompts times `n`; `max_waiting` those that may queue beyond the ones that
     run. `queue_timeout_s` bounds the wait for the first token, `request_timeout_s` the whole answer, `body_timeout_s`
     and `stall_s` clients that are slow to send or to read, `drain_s` what is still running when the server is told to
-    stop.
+    stop. `hosts` are the names that it answers to, as browsers send them; none: any.
     """
 
     api_keys: tuple[str, ...] = ()
@@ -31,6 +31,7 @@ class Settings:
     stall_s: float = 60.0
     drain_s: float = 30.0
     cors_origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, low in (("max_body_bytes", 1), ("max_prompt_tokens", 0), ("max_choices", 1), ("max_waiting", 0),
