@@ -15,7 +15,7 @@ from outrider.errors import RequestError
 from outrider.serve.answer.dialect import Dialect
 from outrider.serve.answer.parts import CallDelta, Content, Reasoning
 from outrider.serve.answer.response_format import format_of
-from outrider.serve.answer.syntax import HERMES, LLAMA, MISTRAL
+from outrider.serve.answer.syntax import CODER, HERMES, LLAMA, MISTRAL
 from outrider.serve.answer.tools import ToolChoice, choice_of, tools_of
 from tiny_engine import EOS, VOCAB
 
@@ -23,6 +23,7 @@ QWEN = "{% if tools %}<tools>{{ tools }} write <tool_call> around it{% endif %}{
 THINKER = QWEN + "{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 MISTRALS = "{% if tools %}[AVAILABLE_TOOLS]{% endif %}[TOOL_CALLS]"
+CODERS = "{% if tools %}<tools>{{ tools }}</tools> <tool_call> <function=name> <parameter=name>{% endif %}"
 LLAMAS = "{% if tools %}<|python_tag|>{% endif %}"
 
 
@@ -36,10 +37,10 @@ DEFAULT = ToolChoice("auto")
 
 
 def test_syntaxes_are_told_from_templates() -> None:
-    found = [Dialect.of(template) for template in (QWEN, THINKER, PLAIN, MISTRALS, LLAMAS, None)]
-    assert [item.syntax for item in found] == [HERMES, HERMES, HERMES, MISTRAL, LLAMA, HERMES]
-    assert [item.reads_tools for item in found] == [True, True, False, True, True, False]
-    assert [item.thinks for item in found] == [False, True, False, False, False, False]
+    found = [Dialect.of(template) for template in (QWEN, THINKER, PLAIN, CODERS, MISTRALS, LLAMAS, None)]
+    assert [item.syntax for item in found] == [HERMES, HERMES, HERMES, CODER, MISTRAL, LLAMA, HERMES]
+    assert [item.reads_tools for item in found] == [True, True, False, True, True, True, False]
+    assert [item.thinks for item in found] == [False, True, False, False, False, False, False]
 
 
 def written(grammar: Grammar, seed: int, most: int = 400) -> str:
@@ -68,7 +69,7 @@ def calls_in(dialect: Dialect, text: str, choice: ToolChoice, prompt: str = "") 
     return [(names[index], json.loads("".join(found[index]))) for index in found]
 
 
-@pytest.mark.parametrize("template", [QWEN, MISTRALS, LLAMAS, PLAIN])
+@pytest.mark.parametrize("template", [QWEN, CODERS, MISTRALS, LLAMAS, PLAIN])
 @pytest.mark.parametrize("seed", range(4))
 def test_required_calls_are_made_and_read(template: str, seed: int) -> None:
     dialect = Dialect.of(template)
@@ -100,6 +101,7 @@ def test_what_is_free_has_no_grammar() -> None:
         assert dialect.grammar(None, (), ToolChoice(), "") is None
         assert dialect.grammar(None, TOOLS, ToolChoice("none"), "") is None
     assert Dialect.of(MISTRALS).grammar(None, TOOLS, DEFAULT, "") is None, "its trigger is a control token"
+    assert Dialect.of(CODERS).grammar(None, TOOLS, DEFAULT, "") is None, "its values are no JSON"
     assert Dialect.of(QWEN).grammar(None, TOOLS, DEFAULT, "") is not None
 
 
@@ -263,3 +265,8 @@ def test_thoughts_come_before_a_format_and_before_calls() -> None:
     assert "<" in follows(calls, "x</think>\n") and "a" not in follows(calls, "x</think>\n")
     assert "a" in follows(free, "x <tool_call>"), "within thoughts nothing begins a call"
     assert follows(free, "x</think> y <tool_call>") == {"\n"}
+
+
+def test_values_without_quotes_get_the_types_of_the_schema() -> None:
+    text = "<tool_call>\n<function=get>\n<parameter=a>\ntrue\n</parameter>\n</function>\n</tool_call>"
+    assert calls_in(Dialect.of(CODERS), text, DEFAULT) == [("get", {"a": True})]

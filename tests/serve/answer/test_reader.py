@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -12,7 +13,12 @@ from hypothesis import strategies as st
 
 from outrider.serve.answer.parts import CallDelta, Content, Part, Reasoning
 from outrider.serve.answer.reader import AnswerReader
-from outrider.serve.answer.syntax import HERMES, LLAMA, MISTRAL, CallSyntax
+from outrider.serve.answer.spelt_call import Kinds, kinds_of
+from outrider.serve.answer.syntax import CODER, HERMES, LLAMA, MISTRAL, CallSyntax
+
+PUT = {"text": {"type": "string"}, "n": {"type": "integer"}, "x": {"type": ["number", "null"]}, "on": {"enum": [True]},
+       "tags": {"type": "array"}, "either": {"anyOf": [{"type": "string"}, {"type": "object"}]}, "any": {"$ref": "#/x"}}
+KINDS: dict[str, Kinds] = {"get": {}, "put": kinds_of(json.dumps({"type": "object", "properties": PUT}))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Read:
 
 def read(pieces: Iterable[str], syntax: CallSyntax | None = None, thinking: bool = False) -> Read:
     numbers = count()
-    reader = AnswerReader(syntax, ["get", "put"], thinking, lambda: f"id{next(numbers)}")
+    reader = AnswerReader(syntax, KINDS, thinking, lambda: f"id{next(numbers)}")
     parts = [part for piece in pieces for part in reader.push(piece)] + reader.finish()
     found = told(parts)
     assert reader.has_calls == bool(found.calls) or syntax is None
@@ -91,6 +97,45 @@ GOLDEN: list[tuple[str, CallSyntax | None, bool, str, Read]] = [
      Read(calls=(("get", "{}"), ("put", '{"a": 1}')))),
     ("llama with its tag", LLAMA, False, '<|python_tag|>{"name": "get", "parameters": {}}',
      Read(calls=(("get", "{}"),))),
+    ("mistral, newer", MISTRAL, False, f'Well. [TOOL_CALLS]get[ARGS]{GET[1]}[TOOL_CALLS]put[CALL_ID]a1B2[ARGS]{{}}',
+     Read("Well.", calls=(GET, ("put", "{}")))),
+    ("mistral, newer, without control tokens", MISTRAL, False, f'get{GET[1]}put{{"n": 1}} Done.',
+     Read("Done.", calls=(GET, ("put", '{"n": 1}')))),
+    ("mistral, a name that is none", MISTRAL, False, "[TOOL_CALLS] I do not [know]",
+     Read("[TOOL_CALLS] I do not [know]")),
+    ("mistral, a name behind a call", MISTRAL, False, "get[ARGS]{}put", Read("put", calls=(("get", "{}"),))),
+    ("mistral, cut short", MISTRAL, False, '[TOOL_CALLS]get[ARGS]{"a": [1', Read(calls=(("get", '{"a": [1'),))),
+    ("mistral, only a name", MISTRAL, False, "[TOOL_CALLS]get[AR", Read("[TOOL_CALLS]get[AR")),
+    ("coder", CODER, False, "I see.\n\n<tool_call>\n<function=get>\n<parameter=city>\nŁódź \"}<\n</parameter>\n"
+     "<parameter=n>\n3\n</parameter>\n</function>\n</tool_call>",
+     Read("I see.", calls=(("get", '{"city": "Łódź \\"}<", "n": "3"}'),))),
+    ("coder, types", CODER, False, "<tool_call><function=put><parameter=text>1</parameter><parameter=n>1</parameter>"
+     "<parameter=x>null</parameter><parameter=on>True</parameter><parameter=tags>[1, {}]</parameter>"
+     '<parameter=either>{"a": 1}</parameter><parameter=any>1</parameter></function></tool_call>',
+     Read(calls=(("put", '{"text": "1", "n": 1, "x": null, "on": true, "tags": [1, {}], "either": {"a": 1}, '
+                         '"any": 1}'),))),
+    ("coder, types that are others", CODER, False, "<tool_call><function=put><parameter=n>many</parameter>"
+     "<parameter=x>2</parameter><parameter=either>3</parameter><parameter=any>[</parameter></function></tool_call>",
+     Read(calls=(("put", '{"n": "many", "x": 2, "either": "3", "any": "["}'),))),
+    ("coder, lines", CODER, False, "<tool_call>\n<function=put>\n<parameter=text>\n\ndef f():\n  return '<a>'\n\n"
+     "</parameter>\n</function>\n</tool_call>",
+     Read(calls=(("put", '{"text": "\\ndef f():\\n  return \'<a>\'\\n"}'),))),
+    ("coder, two", CODER, False, "<tool_call>\n<function=get>\n</function>\n</tool_call>\n<tool_call>\n<function=put>\n"
+     "<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>\nDone.",
+     Read("Done.", calls=(("get", "{}"), ("put", '{"n": 1}')))),
+    ("coder without its tag", CODER, False, "<function=get>\n<parameter=a>\nb\n</parameter>\n</function>\n</tool_call>",
+     Read(calls=(("get", '{"a": "b"}'),))),
+    ("coder without ends", CODER, False, "<tool_call><function=get><parameter=a>b<parameter=c>d</function></tool_call>",
+     Read(calls=(("get", '{"a": "b", "c": "d"}'),))),
+    ("coder without an end", CODER, False, "<tool_call><function=get><parameter=a>b</parameter> x\n</tool_call>.",
+     Read(".", calls=(("get", '{"a": "b"}'),))),
+    ("coder as an object", CODER, False, f'<tool_call>\n{{"name": "get", "arguments": {GET[1]}}}\n</tool_call>',
+     Read(calls=(GET,))),
+    ("coder, cut short", CODER, False, "<tool_call><function=get><parameter=a>b</parameter><parameter=c>d",
+     Read(calls=(("get", '{"a": "b"'),))),
+    ("coder, no call", CODER, False, "<tool_call> <functional=x> </tool_call>",
+     Read("<tool_call> <functional=x> </tool_call>")),
+    ("coder, begun", CODER, False, "<tool_call>\n<function=ge", Read("<tool_call>\n<function=ge")),
     ("an object that is none", LLAMA, False, '{"name": "getter", "parameters": {}}',
      Read('{"name": "getter", "parameters": {}}')),
     ("not at the beginning", LLAMA, False, 'So: {"name": "get", "parameters": {}}',
@@ -103,16 +148,19 @@ GOLDEN: list[tuple[str, CallSyntax | None, bool, str, Read]] = [
 def test_golden(syntax: CallSyntax | None, thinking: bool, text: str, wanted: Read) -> None:
     assert read([text], syntax, thinking) == wanted
     assert read(text, syntax, thinking) == wanted, "a character at a time"
+    for at in range(len(text)):
+        assert read([text[:at], text[at:]], syntax, thinking) == wanted, f"cut behind {text[:at]!r}"
 
 
 WORDS = ["<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "<|python_tag|>", '{"name": "get", ',
          '"arguments": ', '"parameters": ', '{"a": 1}', "{}", "}", "[", "]", ", ", "; ", "\n", " ", "é", "x",
-         "```", "json", '"', "<", "\\"]
+         "```", "json", '"', "<", "\\", "get", "put{", "[ARGS]", "[CALL_ID]", "<function=get>", "<function=", ">",
+         "<parameter=n>", "<parameter=", "</parameter>", "</function>"]
 
 
 @settings(max_examples=400)
-@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join), st.sampled_from([None, HERMES, MISTRAL, LLAMA]),
-       st.booleans(), st.data())
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join),
+       st.sampled_from([None, HERMES, CODER, MISTRAL, LLAMA]), st.booleans(), st.data())
 def test_cuts_make_no_difference(text: str, syntax: CallSyntax | None, thinking: bool, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=6)))
     pieces = [text[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
@@ -128,7 +176,7 @@ def test_content_that_is_no_call_is_kept(text: str) -> None:
 
 def test_arguments_come_as_they_are_written() -> None:
     """A client sees them grow; the name comes first."""
-    reader = AnswerReader(HERMES, ["get"], False, lambda: "id0")
+    reader = AnswerReader(HERMES, KINDS, False, lambda: "id0")
     assert reader.push('Well <tool') == [Content("Well")]
     assert reader.push('_call>\n{"name": "get", "argum') == []
     assert reader.push('ents": {"city": "Lo') == [CallDelta(0, "id0", "get", '{"city": "Lo')]
@@ -138,6 +186,6 @@ def test_arguments_come_as_they_are_written() -> None:
 
 
 def test_ids_of_mistral_have_the_length_its_template_wants() -> None:
-    parts = [part for part in AnswerReader(MISTRAL, ["get"], False).push('[{"name": "get", "arguments": {}}]')
+    parts = [part for part in AnswerReader(MISTRAL, KINDS, False).push('[{"name": "get", "arguments": {}}]')
              if isinstance(part, CallDelta)]
     assert len(parts[0].id) == 9 and parts[0].id.isalnum()

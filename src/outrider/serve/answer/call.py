@@ -1,31 +1,46 @@
-"""One tool call, a JSON object that comes in pieces."""
+"""One tool call that comes in pieces; here as a JSON object, in `spelt_call` in the other ways."""
 
 from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 
 from outrider.serve.answer.json_scan import JsonScan
 
 _HEADER = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=[^\s])')
 
 
-class CallReader:
-    """Gives away the name as soon as it is known, and the arguments as they come.
+class CallReader(ABC):
+    """Gives away the name as soon as it is known, and the arguments as they come."""
 
-    Where the name comes last, or the arguments are a JSON text within a string, all of it comes at the end.
+    def __init__(self) -> None:
+        self.raw = ""  # all that was read, as long as this may be no call
+        self.name = ""  # empty until it is known
+        self.is_done = self.is_broken = False
+        self._ready = ""
+
+    @abstractmethod
+    def feed(self, text: str) -> str:
+        """Returns what is behind the call; empty while it goes on."""
+
+    def arguments(self) -> str:
+        """What has come of them since the last call."""
+        ready, self._ready = self._ready, ""
+        return ready
+
+
+class ObjectReader(CallReader):
+    """`{"name": …, "arguments": {…}}`. Where the name comes last, or the arguments are a JSON text within a string, all
+    of it comes at the end.
     """
 
     def __init__(self) -> None:
-        self.raw = ""  # all that was read
-        self.name = ""  # empty until it is known
-        self.is_done = self.is_broken = False
+        super().__init__()
         self._whole, self._value = JsonScan(), JsonScan()
-        self._ready = ""
         self._is_streamed = False
 
     def feed(self, text: str) -> str:
-        """Returns what is behind the call; empty while it goes on."""
         size = self._whole.feed(text)
         self.raw += text[:size]
         self.is_broken = bool(self.raw.strip()) and not self.raw.lstrip().startswith("{")
@@ -39,11 +54,6 @@ class CallReader:
             self.is_done = True
             self._end()
         return text[size:]
-
-    def arguments(self) -> str:
-        """What has come of them since the last call."""
-        ready, self._ready = self._ready, ""
-        return ready
 
     def _begin(self, header: re.Match[str]) -> None:
         rest = self.raw[header.end() :]

@@ -44,7 +44,7 @@ def answer_grammar(wanted: Grammar | None, tools: Sequence[Tool], choice: ToolCh
         return _grammar(_calls(chosen, choice.parallel, syntax), thinking, "tools")
     may_call = choice.mode == "auto" and bool(tools)
     if wanted is None:
-        lazy = may_call and bool(syntax.end)
+        lazy = may_call and bool(syntax.end) and not syntax.functions
         return _grammar(_free(tools, choice.parallel, syntax), thinking, "tools", free=True) if lazy else None
     if not may_call and not thinking.possible:
         return wanted

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
-from outrider.serve.answer.call import CallReader
+from outrider.serve.answer.call import CallReader, ObjectReader
 from outrider.serve.answer.held import cut_at
 from outrider.serve.answer.parts import CallDelta, Content
+from outrider.serve.answer.spelt_call import ArgumentsReader, FunctionReader, Kinds
 from outrider.serve.answer.syntax import CallSyntax
 
 _FENCES = ("```json", "```")
@@ -19,10 +20,12 @@ class CallSplitter:
                                                    ^────────── separator ───────┘
     """
 
-    def __init__(self, syntax: CallSyntax, names: Sequence[str], new_id: Callable[[], str]) -> None:
-        self._syntax, self._new_id = syntax, new_id
-        self._heads = [f'{fence}{opener}{{"name":"{name}","{key}":' for fence in ("", *_FENCES) for name in names
+    def __init__(self, syntax: CallSyntax, kinds: Mapping[str, Kinds], new_id: Callable[[], str]) -> None:
+        self._syntax, self._kinds, self._new_id = syntax, kinds, new_id
+        self._named = [f"{name}{mark}" for name in kinds if syntax.named for mark in ("{", "[ARGS]{", "[CALL_ID]")]
+        self._heads = [f'{fence}{opener}{{"name":"{name}","{key}":' for fence in ("", *_FENCES) for name in kinds
                        for opener in {"", syntax.opener} for key in ("arguments", "parameters")]
+        self._heads += [*self._named, *(f"<function={name}>" for name in kinds if syntax.functions)]
         self._held = ""
         self._call: CallReader | None = None
         self._opened = ""  # what stood before the call that is read, should it be none
@@ -46,6 +49,8 @@ class CallSplitter:
         held, self._held = self._held, ""
         if self._call is not None and not self._call.name:
             held = self._opened + self._call.raw + held
+        elif self._behind and held and any(head.startswith("".join(held.split())) for head in self._named):
+            return [Content(held)]
         elif self._call is not None or self._after_call:
             return []
         return [Content(held)] if held else []
@@ -92,14 +97,20 @@ class CallSplitter:
         """A call begins; of a list, behind its bracket."""
         opener = self._syntax.opener
         stripped = after.lstrip()
-        if opener and not stripped:
+        if (opener or self._syntax.functions) and not stripped:
             self._held = before + after
             return False
         if opener and stripped.startswith(opener):
             before += after[: len(after) - len(stripped)] + opener
             after = stripped.removeprefix(opener)
-        self._call, self._opened, self._held = CallReader(), before, after
+        self._call, self._opened, self._held = self._reader(after.lstrip()[:1]), before, after
         return True
+
+    def _reader(self, first: str) -> CallReader:
+        """Of a call by its first character; empty where there is none yet."""
+        if self._syntax.functions and first == "<":
+            return FunctionReader(self._kinds)
+        return ArgumentsReader() if self._syntax.named and first not in ("{", "") else ObjectReader()
 
     def _read_call(self, call: CallReader, parts: list[Content | CallDelta]) -> bool:
         was_named = bool(call.name)
@@ -134,5 +145,9 @@ class CallSplitter:
                 return True
             if end.startswith(self._held):
                 return False
-        self._behind = False
-        return True
+        compact = "".join(self._held.split())
+        if any(compact.startswith(head) for head in self._named):
+            self._behind = False
+            return self._open("", self._held)
+        self._behind = any(head.startswith(compact) for head in self._named)
+        return not self._behind

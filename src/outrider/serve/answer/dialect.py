@@ -11,6 +11,7 @@ from outrider.io.chat_template import Message
 from outrider.serve.answer.call_grammar import Thinking, answer_grammar
 from outrider.serve.answer.history import plain_calls, with_parsed_arguments, with_tools
 from outrider.serve.answer.reader import AnswerReader
+from outrider.serve.answer.spelt_call import kinds_of
 from outrider.serve.answer.syntax import CallSyntax, syntax_of
 from outrider.serve.answer.thoughts import CLOSE, OPEN, is_open
 from outrider.serve.answer.tools import Tool, ToolChoice
@@ -65,4 +66,5 @@ class Dialect:
     def reader(self, tools: Sequence[Tool], choice: ToolChoice, prompt: str) -> AnswerReader:
         """One a sample; the end of the rendered `prompt` says whether the answer begins within thoughts."""
         reads_calls = choice.mode != "none" and bool(tools)
-        return AnswerReader(self.syntax if reads_calls else None, [tool.name for tool in tools], is_open(prompt))
+        kinds = {tool.name: kinds_of(tool.schema) for tool in tools}
+        return AnswerReader(self.syntax if reads_calls else None, kinds, is_open(prompt))

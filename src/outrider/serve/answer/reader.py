@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from outrider.serve.answer.calls import CallSplitter
 from outrider.serve.answer.parts import Content, Part, Reasoning
+from outrider.serve.answer.spelt_call import Kinds
 from outrider.serve.answer.syntax import CallSyntax
 from outrider.serve.answer.thoughts import ThoughtSplitter
 
@@ -14,14 +15,15 @@ from outrider.serve.answer.thoughts import ThoughtSplitter
 class AnswerReader:
     """Reads one sample. Nothing of a tag is ever shown as content; what may yet become one is held back.
 
-    `syntax` None: no calls are looked for. `thinking`: the prompt has opened the thoughts already.
+    `syntax` None: no calls are looked for. `kinds` are the tools' names and the types of their parameters. `thinking`:
+    the prompt has opened the thoughts already.
     """
 
-    def __init__(self, syntax: CallSyntax | None, names: Sequence[str], thinking: bool,
+    def __init__(self, syntax: CallSyntax | None, kinds: Mapping[str, Kinds], thinking: bool,
                  new_id: Callable[[], str] | None = None) -> None:
         self._thoughts = ThoughtSplitter(thinking)
         length = 0 if syntax is None else syntax.id_length
-        self._calls = None if syntax is None else CallSplitter(syntax, names, new_id or (lambda: fresh_id(length)))
+        self._calls = None if syntax is None else CallSplitter(syntax, kinds, new_id or (lambda: fresh_id(length)))
 
     @property
     def has_calls(self) -> bool:
