@@ -72,8 +72,8 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: int, change: Callable[[di
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"[]\n", b"7\n", b"{", b"\xff\xfe", b"\x1f\x8bgarbage",
-                                  b'{"recording":1}', gzip.compress(b"not JSON"),
-                                  gzip.compress(b"{}" * 99)[:-4], b"[" * 100_000])
+                                  b'{"recording":1}', gzip.compress(b"not JSON", mtime=0),
+                                  gzip.compress(b"{}" * 99, mtime=0)[:-4], b"[" * 100_000])
 def test_what_is_no_recording_is_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_bytes(data)
