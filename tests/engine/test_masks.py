@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from json_engine import Schema, is_valid, json_compiler, json_tokenizer, schemas
 from outrider.constrain.grammar import Grammar, choice, json_schema, lark, regex
 from outrider.core.constraint import ConstraintState
-from outrider.core.request import Request, Result
+from outrider.core.request import Request, Result, Speculation
 from outrider.core.sampling import Sampling
-from outrider.core.tree import DraftTree
+from outrider.core.tree import Budget, DraftTree
 from outrider.engine.choices import NativeChooser, ReferenceChooser
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
-from outrider.engine.masks import visits
+from outrider.engine.masks import fitted, visits
 from outrider.ops.native import library
 from sampling_values import samplings
 from tiny_engine import EOS, VOCAB, forger, generate, ids, target_of
@@ -96,6 +96,31 @@ def test_drafts_are_accepted_under_a_constraint() -> None:
     plain = answers("none", [request])
     found = answers(forger(target_of(), plain, seed=1, faith=1.0), [request], max_draft=16)
     assert ids(found) == ids(plain) and found[0].stats.tokens_per_round > 2.5
+
+
+@pytest.mark.parametrize(("speculation", "rounds"), [({}, 2), ({"enabled": False}, 19), ({"max_draft": 4}, 4)])
+def test_what_must_come_is_drafted(speculation: dict[str, object], rounds: int) -> None:
+    """Behind a choice, and behind what somebody guessed; it counts as nobody's draft."""
+    request = replace(asked((9, 8), regex("(x|b)cdefghijk(l|m)nopqrstuv"), Sampling(max_tokens=40, seed=2)),
+                      speculation=Speculation.of(speculation))
+    plain, found = answers("none", [request])[0], answers("prompt_lookup", [request], cache_tokens=64)[0]
+    assert found.ids == plain.ids and plain.stats.rounds == 19
+    assert found.stats.rounds == rounds and found.stats.drafted == found.stats.accepted == 0
+
+
+def test_what_must_come_stands_behind_what_was_guessed() -> None:
+    tokenizer = json_tokenizer()
+    a, b, c, d, x = (tokenizer.encode(letter, special=False)[0] for letter in "abcdx")
+    engine = Engine(target_of(), forger(target_of(), []), tokenizer)
+    [sequence] = engine.add(asked((1, 2), regex("(a|b)(cd|x)(c|d)?"), Sampling(max_tokens=9)))
+    engine.scheduler.admit()
+    guessed = DraftTree([a, c, x, b, x], [-1, 0, 0, -1, -1], [1, 2, 1, 1, 3])
+    found = fitted(sequence, guessed, Budget(9, 9))
+    assert list(zip(found.token_N, found.parent_N, found.source_N, strict=True)) == [
+        (a, -1, 1), (c, 0, 2), (x, 0, 1), (b, -1, 1), (d, 1, 0)]
+    assert len(found.guesses) == 4 and found.score_N[4] == found.score_N[1]
+    assert len(fitted(sequence, guessed, Budget(4, 9))) == len(fitted(sequence, guessed, Budget(9, 2))) == 4
+    assert fitted(sequence, guessed, Budget(0, 0)) is guessed
 
 
 def test_a_constraint_leaves_the_others_alone() -> None:

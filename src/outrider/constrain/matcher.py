@@ -41,12 +41,13 @@ class Matcher:
     def fork(self) -> Matcher:
         return Matcher(self._matcher.deep_copy(), self._vocabulary)
 
+    def forced(self) -> list[int]:
+        return [] if self._matcher.is_stopped() else self._matcher.compute_ff_tokens()
+
     def _may_be(self, token: int) -> bool:
         """llguidance takes any spelling of text that must come, but its masks allow only the tokenizer's own."""
-        if self._matcher.is_stopped():
-            return False
-        forced = self._matcher.compute_ff_tokens()
-        return not forced or token == forced[0]
+        forced = self.forced()
+        return not self._matcher.is_stopped() and (not forced or token == forced[0])
 
     def _only_ends(self) -> bytes:
         bits = bytearray((self._vocabulary.vocab_size + 31) // 32 * 4)

@@ -35,6 +35,9 @@ class ConstraintState(Protocol):
     def allows(self, token: int) -> bool:
         """The bit of one token, without working out the others."""
 
+    def forced(self) -> list[int]:
+        """Tokens that must come now, one behind the other: where there are any, masks allow nothing else."""
+
     def advance(self, token: int) -> bool:
         """Go on behind a token; false, and nothing changes, where it is forbidden or an end."""
 

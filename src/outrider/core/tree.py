@@ -39,7 +39,8 @@ class DraftTree:
     """N drafted tokens. Siblings carry different tokens.
 
     `source_N` is a bit set of the drafters that proposed a node (bit i: the i-th of a mixture), `score_N` the expected
-    survival of a node, path included. Both may be empty: source 1 and score 1 for all.
+    survival of a node, path included. Both may be empty: source 1 and score 1 for all. Source 0 is for nodes that
+    nobody had to guess; they come last.
     """
 
     token_N: Sequence[int] = ()
@@ -77,6 +78,14 @@ class DraftTree:
             path.append(node)
             node = self.parent_N[node]
         return path[::-1]
+
+    @property
+    def guesses(self) -> DraftTree:
+        """The tree without what nobody guessed: the nodes with source 0, which stand behind all others."""
+        count = sum(map(bool, self.source_N))
+        if count == len(self.source_N):
+            return self
+        return DraftTree(self.token_N[:count], self.parent_N[:count], self.source_N[:count], self.score_N[:count])
 
     def likeliest_chain(self) -> DraftTree:
         """The path with the most survivors to be expected: the sum of its nodes' scores; of equals, the first."""

@@ -69,6 +69,13 @@ class _Walk:
             self._is_over = not self._hold.constraint.advance(token)
             self._advanced += not self._is_over
 
+    def take_forced(self) -> bool:
+        """Takes the only token there is, where there is but one: nobody needs the logits for that."""
+        only = None if self._is_over else self._hold.only()
+        if only is not None:
+            self.take(only)
+        return only is not None
+
     def masked(self, logits_RV: Tensor, kept_V: Tensor) -> None:
         """Writes its row without what may not be said."""
         if self._is_over:
@@ -148,7 +155,7 @@ class CheckedChooser:
 
     def _mask(self, live: list[_Walk], logits_RV: Tensor) -> None:
         """Masks the rows of those who need it, and chooses."""
-        blocked = [walk for walk in live if walk.needs_mask]
+        blocked = [walk for walk in live if walk.needs_mask and not walk.take_forced()]
         room_RV = self._room(len(blocked), logits_RV)
         for kept_V, walk in zip(room_RV, blocked, strict=True):
             walk.masked(logits_RV, kept_V)

@@ -28,8 +28,8 @@ from outrider.engine.limits import limits_of
 from outrider.engine.masks import MaskedChooser
 from outrider.engine.needs import can_overlap, check_needs, flies
 from outrider.engine.plan import Plan
-from outrider.engine.planner import Planner, margin_of
-from outrider.engine.resolve import Ends, Settled, settle
+from outrider.engine.planner import Planner, margin_of, most_of
+from outrider.engine.resolve import Ends, Settled, fate_of, settle
 from outrider.engine.rules import verifier
 from outrider.engine.scheduler import Scheduler
 from outrider.engine.seats import Seats
@@ -40,7 +40,7 @@ from outrider.errors import RequestError
 from outrider.io.tokenizer import Tokenizer
 from outrider.ops.native.torch_threads import one_torch_thread
 from outrider.policy.choose import policy_of
-from outrider.policy.interface import Fate, Pass, Policy
+from outrider.policy.interface import Pass, Policy
 from outrider.target.interface import Target
 from outrider.target.load import context_size
 
@@ -66,7 +66,7 @@ class Engine:
                            self.stats)
         self.scheduler = Scheduler(self.config, self.seats, self.context, margin)
         self._planner = Planner(self.config, target, self.policy, self.scheduler, self.cache, self.context, margin,
-                                self._fail)
+                                most_of(self.config, drafter, target), self._fail)
         self._launcher = Launcher(target, self.cache, drafter.taps, self.chooser, self.seats.slots)
         self._flight: Flight | None = None  # launched ahead, not resolved yet
         self._news: list[Sequence] = []
@@ -296,8 +296,7 @@ class Engine:
 
     def _inform(self, flight: Flight, computed: Computed, settled: list[Settled], host_s: float) -> None:
         """Tells the policy what became of the drafts and what the round took so far."""
-        fates = [Fate(item.sequence.track, item.commit.tree, item.commit.verdict.path)
-                 for item in settled if item.commit.verdict is not None and item.part.is_round]
+        fates = [fate for item in settled if item.part.is_round and (fate := fate_of(item)) is not None]
         self.policy.settle(fates, Pass(flight.loads, computed.target_s + computed.verify_s,
                                        flight.plan.draft_s + host_s, flight.prefill))
 

@@ -40,6 +40,11 @@ class Hold:
             return False
         return self.constraint is None or self.constraint.allows(token)
 
+    def only(self) -> int | None:
+        """The token that must come, if the constraint leaves but one."""
+        forced = [] if self.constraint is None else self.constraint.forced()
+        return forced[0] if forced else None
+
     def mask(self, depth: int) -> Bits:
         """What may be said, without asking the logits."""
         bits = all_of(self.size) if self.constraint is None else _fitted(self.constraint.mask(), self.size)

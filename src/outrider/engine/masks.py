@@ -18,7 +18,7 @@ from torch import Tensor
 from outrider.core.commit import VerdictBatch
 from outrider.core.constraint import ConstraintState
 from outrider.core.drawn import DrawnTree
-from outrider.core.tree import ANCHOR, DraftBatch, DraftTree
+from outrider.core.tree import ANCHOR, Budget, DraftBatch, DraftTree
 from outrider.engine.choices import Chooser
 from outrider.engine.hold import Bits, Hold, all_of
 from outrider.engine.sequence import Sequence
@@ -96,19 +96,47 @@ def _unpacked(masks: list[Bits], like_RV: Tensor) -> Tensor:
     return ((bits_RB[..., None] >> place_8) & 1).flatten(1)[:, : like_RV.shape[-1]]
 
 
-def pruned(sequence: Sequence, tree: DraftTree) -> DraftTree:
-    """The draft without the nodes that the sequence's constraint forbids, which would be computed for nothing.
+def fitted(sequence: Sequence, tree: DraftTree, room: Budget) -> DraftTree:
+    """The draft without the nodes that the sequence's constraint forbids, which would be computed for nothing, and with
+    the tokens that it forces behind the others, as far as there is room: these are accepted for certain.
 
-    Drawn trees stay as they are, as the ratio rules need them.
+    Nobody guessed those, so their source is 0. Drawn trees stay as they are, as the ratio rules need them, and so do
+    those of sequences for which nothing may be drafted.
     """
-    if sequence.constraint is None or not len(tree) or isinstance(tree, DrawnTree):
+    state = sequence.constraint
+    if state is None or not room or isinstance(tree, DrawnTree) or sequence.track.limits.draws:
         return tree
-    kept = sorted(visit.node for visit in visits(sequence.constraint, tree) if visit.node != ANCHOR)
-    if len(kept) == len(tree):
+    kept, forced = list[int](), dict[int, list[int]]()
+    depth_M = (0, *tree.depths())
+    for visit in visits(state, tree):
+        kept += [visit.node] * (visit.node != ANCHOR)
+        if visit.goes_on and (found := state.forced()):
+            forced[visit.node] = found[: max(0, room.depth - depth_M[1 + visit.node])]
+    if len(kept) == len(tree) and not forced:
         return tree
+    kept.sort()
     place = {ANCHOR: ANCHOR, **{node: index for index, node in enumerate(kept)}}
-    return DraftTree([tree.token_N[node] for node in kept], [place[tree.parent_N[node]] for node in kept],
-                     [tree.source(node) for node in kept], [tree.score(node) for node in kept])
+    cut = DraftTree([tree.token_N[node] for node in kept], [place[tree.parent_N[node]] for node in kept],
+                    [tree.source(node) for node in kept], [tree.score(node) for node in kept])
+    guessed = {place[tree.parent_N[node]] for node in kept}  # what is forced there has been guessed already
+    return _extended(cut, {place[node]: tokens for node, tokens in forced.items() if place[node] not in guessed}, room)
+
+
+def _extended(tree: DraftTree, forced: dict[int, list[int]], room: Budget) -> DraftTree:
+    """The tree with a chain of tokens, which nobody guessed, behind some of its nodes."""
+    token_N, parent_N = list(tree.token_N), list(tree.parent_N)
+    score_N = list(tree.score_N)
+    for node, tokens in forced.items():
+        score = 1.0 if node == ANCHOR else tree.score(node)
+        parent = node
+        for token in tokens[: max(0, room.nodes - len(token_N))]:
+            token_N.append(token)
+            parent_N.append(parent)
+            score_N.append(score)
+            parent = len(token_N) - 1
+    return DraftTree(token_N, parent_N, [*tree.source_N, *[0] * (len(token_N) - len(tree))], score_N)
+
+
 
 
 @dataclass(frozen=True, slots=True)

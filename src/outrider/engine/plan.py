@@ -171,7 +171,8 @@ def shares(wanted: Seq[int], room: int) -> list[int]:
 def ask_for(sequence: Sequence, max_draft: int, limit: int) -> Ask:
     """What may be drafted for a sequence: never deeper than what may still be emitted before the last token."""
     remaining = min(sequence.sampling.max_tokens - sequence.num_output, limit - len(sequence.tokens)) - 1
-    most = min(max_draft, sequence.track.limits.max_draft)
+    limits = sequence.track.limits
+    most = min(max_draft, limits.max_draft) if limits.members else 0
     room = Budget(most, min(most, remaining)) if remaining > 0 and most else Budget(0, 0)
     return Ask(sequence.state, sequence.track, room, len(sequence.tokens) - 1, remaining + 1)
 

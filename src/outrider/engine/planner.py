@@ -10,13 +10,18 @@ from outrider.cache.kv import KVCache
 from outrider.core.tree import DraftTree
 from outrider.drafting.interface import Drafter
 from outrider.engine.config import EngineConfig
-from outrider.engine.masks import pruned
+from outrider.engine.masks import fitted
 from outrider.engine.needs import servable
 from outrider.engine.plan import Pending, Plan, Standing, ask_for, joined, pending_tokens
 from outrider.engine.scheduler import Scheduler
 from outrider.engine.sequence import Sequence
 from outrider.policy.interface import Ask, Policy
 from outrider.target.interface import Target
+
+
+def most_of(config: EngineConfig, drafter: Drafter[Any], target: Target) -> int:
+    """Nodes that may be drafted for a sequence: none where nothing that was rejected could be dropped."""
+    return config.max_draft if drafter.drafts and target.info.rollback else 0
 
 
 def margin_of(config: EngineConfig, drafter: Drafter[Any]) -> int:
@@ -30,14 +35,16 @@ def margin_of(config: EngineConfig, drafter: Drafter[Any]) -> int:
 
 
 class Planner:
-    """`fail` is told of a sequence for which nothing can be drafted any more, and why. `limit`: the longest context."""
+    """`fail` is told of a sequence for which nothing can be drafted any more, and why. `limit`: the longest context;
+    `most`: nodes that may be drafted for a sequence.
+    """
 
     def __init__(self, config: EngineConfig, target: Target, policy: Policy, scheduler: Scheduler,
-                 cache: KVCache[Any], limit: int, margin: int, fail: Callable[[Sequence, Exception], None]) -> None:
+                 cache: KVCache[Any], limit: int, margin: int, most: int,
+                 fail: Callable[[Sequence, Exception], None]) -> None:
         self._config, self._target, self._policy, self._scheduler = config, target, policy, scheduler
         self._cache, self._limit, self._margin, self._fail = cache, limit, margin, fail
-        # Where nothing that was rejected can be dropped, nothing is drafted.
-        self._most = config.max_draft if target.info.rollback else 0
+        self._most = most
 
     def plan(self, under_way: Plan | None = None) -> Plan | None:
         """The next round, behind one that may still be under way; changes nothing that would not bear doing again.
@@ -94,8 +101,8 @@ class Planner:
             drafted = self._policy.draft(asks, beside)
         except Exception:
             return self._drafted_apart(pending, asks, indices, beside)
-        return {index: pruned(item.sequence, tree) for index, item, tree
-                in zip(indices, pending, servable(drafted, self._target.info), strict=True)}
+        return {index: fitted(item.sequence, tree, ask.room) for index, item, ask, tree
+                in zip(indices, pending, asks, servable(drafted, self._target.info), strict=True)}
 
     def _drafted_apart(self, pending: list[Pending], asks: list[Ask], indices: list[int],
                        beside: int) -> dict[int, DraftTree]:
@@ -104,7 +111,7 @@ class Planner:
         for index, item, ask in zip(indices, pending, asks, strict=True):
             try:
                 tree = servable(self._policy.draft([ask], beside), self._target.info)[0]
-                trees[index] = pruned(item.sequence, tree)
+                trees[index] = fitted(item.sequence, tree, ask.room)
             except Exception as error:
                 self._fail(item.sequence, error)
         return trees

@@ -16,6 +16,7 @@ from outrider.core.request import Logprobs, TokenLogprob
 from outrider.core.stats import Stats
 from outrider.engine.plan import Part, Plan
 from outrider.engine.sequence import Sequence
+from outrider.policy.interface import Fate
 from outrider.target.interface import ForwardOutput
 
 
@@ -30,6 +31,15 @@ class Settled:
     @property
     def sequence(self) -> Sequence:
         return self.part.sequence
+
+
+def fate_of(settled: Settled) -> Fate | None:
+    """What became of a draft, for those who drafted: without what the constraint forced."""
+    commit = settled.commit
+    if commit.verdict is None:
+        return None
+    drafted = commit.tree.guesses
+    return Fate(settled.sequence.track, drafted, tuple(node for node in commit.verdict.path if node < len(drafted)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ def _gain(outcome: Outcome, ends: Ends, totals: Stats) -> int:
         if sequence.gain(token, source, stop_ids, ends.limit):
             break
     if gained and is_round:
-        sources = part.tree.source_N or [1] * len(part.tree)
+        sources = [part.tree.source(node) for node in range(len(part.tree.guesses))]
         for stats in counted:
             stats.count_round(sources, gained)
     if sequence.finish_reason is not None:
