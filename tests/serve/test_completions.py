@@ -152,6 +152,7 @@ def test_drafters_are_told_when_asked(server: TinyServer) -> None:
     (PATH, {"prompt": "a" * 5000}, 400, "prompt"),
     (PATH, {"prompt": "a", "temperature": -1}, 400, "temperature"),
     (PATH, {"prompt": "a", "temperature": "hot"}, 400, "temperature"),
+    (PATH, {"prompt": "a", "top_p": 1e-12}, 400, "top_p"),
     (PATH, {"prompt": "a", "max_tokens": -5}, 400, "max_tokens"),
     (PATH, {"prompt": "a", "logit_bias": {"x" * 99: 1}}, 400, "logit_bias"),
     (PATH, {"prompt": "a", "logit_bias": {"9999": 1}}, 400, "logit_bias"),

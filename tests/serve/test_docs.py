@@ -34,5 +34,8 @@ def test_every_route_is_described(server: TinyServer) -> None:
     assert {"/v1/chat/completions", "/tokenize", "/metrics"} <= routes
     document = server.get("/openapi.json").json()["paths"]["/v1/completions"]["post"]
     assert set(document["responses"]) == {"200", "4XX"}
+    assert {"text/event-stream", "application/json"} == set(document["responses"]["200"]["content"])
+    figures = server.get("/openapi.json").json()["paths"]["/metrics"]["get"]["responses"]["200"]
+    assert list(figures["content"]) == ["text/plain"]
     told = set(re.findall(r"`(?:POST |GET )?(/[^`]*)`", TEXT))
     assert {route for route in routes if route.startswith("/v1") and "{" not in route} <= told

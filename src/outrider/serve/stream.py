@@ -14,6 +14,8 @@ from outrider.serve.errors import ClientGoneError, as_api_error, document, log_f
 
 Value = TypeVar("Value")
 DONE = b"data: [DONE]\n\n"
+# What `/openapi.json` says of routes that stream where they are asked to.
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 # ASCII only: some clients split lines at U+2028 and the like, which other encodings would leave as they are.
 quote = json.encoder.encode_basestring_ascii
 

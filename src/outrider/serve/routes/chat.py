@@ -10,12 +10,13 @@ from outrider.serve.reading import read_chat
 from outrider.serve.respond import head_of, streamed, whole
 from outrider.serve.schema.chat import ChatBody
 from outrider.serve.service import Service
+from outrider.serve.stream import STREAMED
 
 
 def router(service: Service) -> APIRouter:
     found = APIRouter()
 
-    @found.post("/v1/chat/completions")
+    @found.post("/v1/chat/completions", responses=STREAMED)
     async def chat(body: ChatBody, http: Request) -> Response:
         """The assistant's next message."""
         asked = await read_chat(body, service, http.state.scope)

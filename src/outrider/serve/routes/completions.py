@@ -10,12 +10,13 @@ from outrider.serve.reading import read_completion
 from outrider.serve.respond import head_of, streamed, whole
 from outrider.serve.schema.completions import CompletionBody
 from outrider.serve.service import Service
+from outrider.serve.stream import STREAMED
 
 
 def router(service: Service) -> APIRouter:
     found = APIRouter()
 
-    @found.post("/v1/completions")
+    @found.post("/v1/completions", responses=STREAMED)
     async def complete(body: CompletionBody, http: Request) -> Response:
         """Prompts continued as they stand."""
         asked = await read_completion(body, service, http.state.scope)

@@ -15,14 +15,14 @@ from outrider.serve.infill_turns import Client, Turns
 from outrider.serve.reading import scope_of
 from outrider.serve.schema.infill import InfillBody
 from outrider.serve.service import Service
-from outrider.serve.stream import EventStream, while_connected
+from outrider.serve.stream import STREAMED, EventStream, while_connected
 
 
 def router(service: Service) -> APIRouter:
     found = APIRouter()
     turns = Turns()
 
-    @found.post("/infill")
+    @found.post("/infill", responses=STREAMED)
     async def infill(body: InfillBody, http: Request) -> Response:
         """Code for a gap, from what stands around it. A newer one with the same `id_slot`, or the same header
         `x-session-id`, ends an older one, which then answers with what it has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 import outrider
 from outrider.serve.service import Service
@@ -24,7 +24,7 @@ def router(service: Service) -> APIRouter:
         """The version of this program."""
         return {"version": outrider.__version__}
 
-    @found.get("/metrics")
+    @found.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures in Prometheus' text format."""
         return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

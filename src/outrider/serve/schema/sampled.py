@@ -43,7 +43,7 @@ class Sampled(Body):
 
     model: Text | None = None
     temperature: Number | None = Field(None, ge=0, le=100)
-    top_p: Number | None = Field(None, gt=0, le=1)
+    top_p: Number | None = Field(None, ge=1e-9, le=1)
     top_k: int | None = Field(None, strict=True, ge=-1, le=2**31 - 1)
     min_p: Number | None = Field(None, ge=0, le=1)
     repetition_penalty: Number | None = Field(None, ge=0.001, le=1000)
