@@ -5,6 +5,17 @@
 
 namespace outrider::retrieval {
 
+constexpr double EDIT_TRUST = 0.9;
+
+namespace {
+
+struct Step {
+    int32_t token;
+    Context below;
+};
+
+} // namespace
+
 void TokenSet::clear() {
     size_ = 0;
     if (++turn_ == 0) { // wrapped round: old turns would look current
@@ -90,11 +101,41 @@ void Growth::guess(const Context &context, const std::vector<int32_t> &text, dou
     if (num_successors == 2) guess_several(context, least);
 }
 
-void Growth::guess_copy(const Context &context, const std::vector<int32_t> &text, double least) {
+// What a copy or an edit says next, NONE at the end of the text or below zero at a separator; and the place behind it.
+static Step step(const Context &context, const std::vector<int32_t> &text) {
+    if (context.put < context.end) {
+        Context below = context;
+        ++below.put;
+        return {text[static_cast<size_t>(context.put)], below};
+    }
     const size_t position = static_cast<size_t>(context.where);
-    if (position >= text.size() || text[position] < 0) return;
-    const double chance = Trust::of(trust_.copy, context.length);
-    if (chance >= least) guesses_.push_back({chance, text[position], {nullptr, context.where + 1, context.length + 1}});
+    if (position >= text.size()) return {NONE, context};
+    return {text[position], Context::copy(context.where + 1, context.length + 1, *context.edits)};
+}
+
+void Growth::guess_copy(const Context &context, const std::vector<int32_t> &text, double least) {
+    const Step next = step(context, text);
+    if (next.token < 0) return;
+    double chance = context.put < context.end ? EDIT_TRUST : Trust::of(trust_.copy, context.length);
+    if (!context.is_plain) chance = guess_edits(context, text, chance, least);
+    if (chance >= least) guesses_.push_back({chance, next.token, next.below});
+}
+
+// What known edits put there, the newest first; gives what they leave of the chance to go on.
+double Growth::guess_edits(const Context &context, const std::vector<int32_t> &text, double left, double least) {
+    const int32_t plain = text[static_cast<size_t>(context.where)];
+    found_edits_.clear();
+    for (const Edit &edit : context.edits->known()) {
+        if (!edit.fits(text, context.where)) continue;
+        const Step next = step(Context::change(edit, context.where, *context.edits), text);
+        if (next.token < 0 || next.token == plain) continue;
+        if (std::find(found_edits_.begin(), found_edits_.end(), next.token) != found_edits_.end()) continue;
+        found_edits_.push_back(next.token);
+        const double chance = context.edits->chance(edit);
+        if (left * chance >= least) guesses_.push_back({left * chance, next.token, next.below});
+        left *= 1.0 - chance;
+    }
+    return left;
 }
 
 // A single successor, which is the rule inside a copy.

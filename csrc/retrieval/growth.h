@@ -3,6 +3,7 @@
 
 #include "automaton.h"
 #include "draft.h"
+#include "edits.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -11,11 +12,25 @@
 namespace outrider::retrieval {
 
 // A place in some text that the last tokens agree with. Of an automaton: all places of a state; else one place of the
-// sequence's own text, a copy.
+// sequence's own text, a copy, which known edits may change, but for one that `is_plain`; or, from `put` to `end`, such
+// an edit, behind which the copy goes on.
 struct Context {
     const SuffixAutomaton *automaton;
     int32_t where; // a state, or a position
     int32_t length;
+    const Edits *edits = nullptr;
+    bool is_plain = false;
+    int32_t put = 0, end = 0;
+
+    static Context copy(int32_t position, int32_t length, const Edits &edits, bool is_plain = false) {
+        return {nullptr, position, length, &edits, is_plain};
+    }
+    // A known edit at a position of the source, of which `done` tokens are put out already.
+    static Context change(const Edit &edit, int32_t position, const Edits &edits, int32_t done = 0) {
+        return {nullptr, position + edit.size(), AFTER_EDIT, &edits, true, edit.put + done, edit.end};
+    }
+
+    static constexpr int32_t AFTER_EDIT = 4; // tokens of agreement that a copy is worth right behind an edit
 };
 
 // Doubles by match length; longer matches take the last one. Python hands them over, so that they stand in one place.
@@ -74,6 +89,7 @@ class Growth {
     void blend(const std::vector<Context> &contexts, const std::vector<int32_t> &text, double least);
     void guess(const Context &context, const std::vector<int32_t> &text, double least);
     void guess_copy(const Context &context, const std::vector<int32_t> &text, double least);
+    double guess_edits(const Context &context, const std::vector<int32_t> &text, double left, double least);
     void guess_only(const Context &context, const Edge &edge, double least);
     void guess_several(const Context &context, double least);
     void add(const Guess &guess, double above, int32_t parent, int64_t depth);
@@ -81,6 +97,7 @@ class Growth {
     Trust trust_;
     std::vector<Branch> branches_; // a heap, once the anchor's are blended
     std::vector<Guess> guesses_;   // of the context asked last
+    std::vector<int32_t> found_edits_; // their first tokens, at one place
     TokenSet found_;
     int32_t order_ = 0;
 };

@@ -1,6 +1,7 @@
-// A sequence of the drafter `suffix`: the twin of SuffixState in drafting/suffix_state.py, and of its alignment.
+// A sequence of the drafter `suffix`: the twin of SuffixState in drafting/suffix_state.py.
 #pragma once
 
+#include "alignment.h"
 #include "automaton.h"
 #include "outputs.h"
 
@@ -9,29 +10,6 @@
 #include <vector>
 
 namespace outrider::retrieval {
-
-constexpr int32_t FIRM_MATCH = 8;
-
-// The position of the next token to copy, and how many tokens agree before it; NONE where there is no such place.
-struct Source {
-    int32_t position = NONE, length = 0;
-};
-
-// Where a sequence is copying from: the twin of drafting/alignment.py, which says why.
-class Alignment {
-  public:
-    void observe(int32_t match_end, int32_t match_length, int32_t here) {
-        if (match_length < FIRM_MATCH) return;
-        place_ = match_end;
-        since_ = here;
-    }
-    Source resume(const std::vector<int32_t> &tokens) const;
-
-  private:
-    bool is_better(Source source, Source than) const;
-
-    int32_t place_ = NONE, since_ = 0;
-};
 
 // The longest match in one automaton of past outputs.
 struct Cursor {
@@ -61,7 +39,7 @@ class SuffixSequence {
     const std::vector<int32_t> &tokens() const { return tokens_; }
     const std::vector<int32_t> &output() const { return output_; }
     std::vector<Cursor> &cursors() { return cursors_; }
-    Source near_copy() const { return alignment_.resume(tokens_); }
+    const Alignment &alignment() const { return alignment_; }
 
   private:
     Cursor placed(std::shared_ptr<const SuffixAutomaton> automaton) const;

@@ -6,6 +6,7 @@
 namespace outrider::retrieval {
 
 constexpr size_t MAX_CONTEXTS = 6;
+constexpr int32_t GUESSED = 2; // tokens of a change after which it is taken for a single token's
 
 static Trust trust_of(const SuffixSettings &settings) {
     return {{settings.escape, settings.escape + settings.num_escape},
@@ -19,18 +20,35 @@ int64_t Suffixes::propose(const Ask &ask, DraftWriter &out) {
     SuffixSequence &sequence = *static_cast<SuffixSequence *>(ask.sequence);
     sequence.place_cursors(past);
     find_contexts(sequence);
-    const int32_t longest = contexts_.empty() ? 0 : contexts_[0].length;
+    int32_t longest = contexts_.empty() ? 0 : contexts_[0].length;
+    longest = std::max(longest, add_copies(sequence));
     const double reach = std::max(std::trunc(settings_.factor * longest + settings_.offset), 0.0);
     const int64_t depth = reach < static_cast<double>(ask.depth) ? static_cast<int64_t>(reach) : ask.depth;
     const int64_t nodes = std::min({settings_.max, ask.nodes, out.room()});
     if (longest < settings_.min_match || nodes <= 0 || depth <= 0) return 0;
-    if (longest < FIRM_MATCH) {
-        const Source near = sequence.near_copy();
-        if (near.position != NONE) contexts_.insert(contexts_.begin(), {nullptr, near.position, near.length});
-    }
     const Thrift thrift = Thrift::within(ask, settings_.floor, settings_.cheap);
     growth_.grow(contexts_, sequence.tokens(), nodes, depth, thrift, out);
     return out.size();
+}
+
+// Where the sequence is copying, or may be after a change, before all other contexts; behind them, right after a
+// change, the copy as if one token was replaced. Gives the longest match that these are worth.
+int32_t Suffixes::add_copies(const SuffixSequence &sequence) {
+    const std::vector<int32_t> &text = sequence.tokens();
+    const Alignment &alignment = sequence.alignment();
+    const Edits &edits = alignment.edits();
+    const auto add = [&](const Context &context) {
+        contexts_.insert(contexts_.begin(), context);
+        return context.length;
+    };
+    if (alignment.is_copying()) return add(Context::copy(alignment.at(), alignment.run(), edits));
+    if (!alignment.is_changing()) return 0;
+    const int32_t done = alignment.done(text), guessed = done <= GUESSED ? 1 : 0;
+    if (guessed) contexts_.push_back(Context::copy(alignment.at() + 1, 0, edits, true));
+    if (const Edit *edit = alignment.begun_edit(text))
+        return add(Context::change(*edit, alignment.at(), edits, done));
+    const Source source = alignment.resume(text);
+    return source.position == NONE ? guessed : add(Context::copy(source.position, source.length, edits));
 }
 
 // Every context that ends here, longest first, the sequence's own before those of past outputs.

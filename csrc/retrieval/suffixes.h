@@ -27,11 +27,12 @@ class Suffixes {
 
   private:
     void find_contexts(SuffixSequence &sequence);
+    int32_t add_copies(const SuffixSequence &sequence);
     void add_linked(const SuffixAutomaton &automaton, Match match);
 
     SuffixSettings settings_;
     Growth growth_;
-    std::vector<Context> contexts_; // the longest first
+    std::vector<Context> contexts_; // the copy, then the longest first
 };
 
 } // namespace outrider::retrieval

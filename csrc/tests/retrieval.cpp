@@ -14,14 +14,18 @@ using namespace outrider::retrieval;
 
 constexpr int64_t ROUNDS = 300, NODES = 48;
 
+// Copies itself, and changes what it copies.
 std::vector<int32_t> copying_text(uint64_t seed, int64_t vocab) {
     std::vector<int32_t> text(1, 0);
     uint64_t place = 0;
-    for (uint64_t i = 0; i < 4000; ++i) {
+    for (uint64_t i = 0; text.size() < 4000; ++i) {
         const uint64_t dice = hashed(seed, i);
-        const bool fresh = dice % 16 == 0;
+        const bool fresh = dice % 64 == 0 || place >= text.size();
         if (fresh) place = (dice >> 8) % text.size();
-        text.push_back(fresh ? (int32_t)((dice >> 32) % (uint64_t)vocab) : text[place++]);
+        const int32_t token = fresh ? (int32_t)((dice >> 32) % (uint64_t)vocab) : text[place++];
+        if (token % 16 == 5) continue; // what a copy leaves out, changes and puts in, over and over
+        text.push_back(token % 16 == 6 ? 7 : token);
+        if (token % 16 == 8) text.insert(text.end(), {1, 2});
     }
     return text;
 }

@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from outrider.core.commit import Commit, Verdict
@@ -18,6 +18,8 @@ TEXT_A = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
 
 @given(TEXT)
 def test_the_first_node_follows_an_occurrence_of_the_longest_match(text: list[int]) -> None:
+    """Unless a copy is under way, which a match of eight tokens begins."""
+    assume(len({tuple(text[at : at + 8]) for at in range(len(text) - 7)}) == max(len(text) - 7, 0))
     drafter = build("suffix:floor=0;past=0")
     tree = drafter.draft(after(drafter, text), Budget(1, 1))
     size = max((size for size in range(len(text)) if any(text[end - size : end] == text[len(text) - size :]
@@ -65,6 +67,20 @@ def test_a_copy_goes_on_where_it_stopped_and_not_where_the_token_came_last() -> 
     text = [*source, 5, 900, *source[:19], 800, 5]
     drafter = build("suffix")
     assert list(drafter.draft(after(drafter, text), Budget(2, 2)).token_N) == [120, 121]
+
+
+@pytest.mark.parametrize("native", ["yes", "no"])
+@pytest.mark.parametrize("old, new", [([50], [60]), ([50], [60, 61, 62]), ([50, 51], [60]), ([50], [])])
+def test_what_was_changed_before_is_drafted_changed(native: str, old: list[int], new: list[int]) -> None:
+    def text(changing: list[int]) -> list[int]:
+        return [token for part in range(100, 180, 10) for token in (*range(part, part + 10), *changing)]
+
+    drafter = build(f"suffix:max=64;floor=0.05;native={native}")
+    rounds = decode(drafter, [1, *text(old), 2], text(new), Budget(16, 16))
+    assert rounds <= 15, "one to start, two or three for each of two changes, and then seven tokens a round or more"
+    state = after(drafter, [1, *text(old), 2, *text(new)[: 4 * (10 + len(new)) - len(new)]])
+    first = [*new, *range(140, 150)][:2]
+    assert drafter.draft(state, Budget(4, 4)).token_N[:2] == first
 
 
 def test_past_outputs_are_drafted_from_and_prompts_are_not() -> None:

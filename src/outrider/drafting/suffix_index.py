@@ -8,16 +8,26 @@ from typing import Any, Protocol
 
 from outrider.core.commit import Commit
 from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
-from outrider.drafting.alignment import FIRM_MATCH
 from outrider.drafting.output_memory import OutputShelves, OutputStore
 from outrider.drafting.retrieval import IndexTwin, RetrievalIndex, native_library
 from outrider.drafting.suffix_automaton import ROOT, SuffixAutomaton
-from outrider.drafting.suffix_growth import COPY_TRUST, ESCAPE, CopyContext, SuffixContext, grow
+from outrider.drafting.suffix_growth import (
+    COPY_TRUST,
+    ESCAPE,
+    Context,
+    CopyContext,
+    EditContext,
+    SuffixContext,
+    change,
+    grow,
+)
 from outrider.drafting.suffix_state import SuffixState
 from outrider.drafting.thrift import Thrift
 from outrider.ops.native.retrieval import NativeSuffixes
 
 _MAX_CONTEXTS = 6
+_GUESSED = 2  # tokens of a change after which it is taken for a single token's
+_EDIT_MATCH = 4  # tokens of agreement that a change that came again is worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +91,24 @@ class SuffixTwin(IndexTwin[SuffixState]):
     def draft(self, state: SuffixState, budget: Budget) -> DraftTree:
         rules = self.rules
         state.place_cursors(self.past.automata(state.scope))
-        contexts = _contexts(state)
-        longest = contexts[0].length if contexts else 0
+        found = _contexts(state)
+        copied, guessed = _copies(state)
+        longest = max(found[0].length if found else 0, copied.length if copied else 0, 1 if guessed else 0)
         limit = Budget(nodes=min(rules.max, budget.nodes),
                        depth=min(budget.depth, int(rules.factor * longest + rules.offset)))
         if longest < rules.min_match or not limit:
             return EMPTY_TREE
-        near = _near_copy(state) if longest < FIRM_MATCH else None
         thrift = Thrift.within(budget, rules.floor, rules.cheap)
-        return grow([near, *contexts] if near else contexts, limit, thrift)
+        first: list[Context] = [copied.context] if copied else []
+        return grow([*first, *found, *guessed], limit, thrift)
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Where a copy goes on, and how long a match it is worth."""
+
+    context: CopyContext | EditContext
+    length: int
 
 
 def _contexts(state: SuffixState) -> list[SuffixContext]:
@@ -114,6 +133,19 @@ def _linked(automaton: SuffixAutomaton, state: int, length: int) -> list[SuffixC
     return found
 
 
-def _near_copy(state: SuffixState) -> CopyContext | None:
-    source = state.alignment.resume(state.tokens)
-    return CopyContext(state.tokens, source.position, source.length) if source else None
+def _copies(state: SuffixState) -> tuple[Copied | None, list[CopyContext]]:
+    """Where the sequence is copying, or may be after a change; and, right after one, as if one token was replaced."""
+    tokens, alignment = state.tokens, state.alignment
+    edits = alignment.edits
+    if alignment.is_copying:
+        return Copied(CopyContext(tokens, alignment.at, alignment.run, edits), alignment.run), []
+    if not alignment.is_changing:
+        return None, []
+    done = len(tokens) - alignment.begun
+    guessed = [CopyContext(tokens, alignment.at + 1, 0, edits, True)] if done <= _GUESSED else []
+    if (edit := alignment.begun_edit(tokens)) is not None:
+        return Copied(change(tokens, edit, alignment.at, edits, done), _EDIT_MATCH), guessed
+    source = alignment.resume(tokens)
+    if source is None:
+        return None, guessed
+    return Copied(CopyContext(tokens, source.position, source.length, edits), source.length), guessed

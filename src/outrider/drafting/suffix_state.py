@@ -50,7 +50,7 @@ class SuffixState:
             automaton.append(token)
             self.tokens.append(token)
             match_length = automaton.length[automaton.longest_seen_suffix()]
-            self.alignment.observe(automaton.match_end, match_length, len(self.tokens) - 1)
+            self.alignment.observe(self.tokens, automaton.match_end, match_length)
         for cursor in self.cursors:
             cursor.advance(token_n)
 

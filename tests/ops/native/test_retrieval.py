@@ -64,22 +64,28 @@ def _drafter(spec: str, native: bool, vocab_size: int) -> RetrievalDrafter:
 
 
 class Text:
-    """An endless text that copies itself, changes what it copies, and now and then says something new."""
+    """An endless text that copies itself, changes what it copies, often as it did before, and now and then says
+    something new.
+    """
 
     def __init__(self, rng: random.Random, vocab_size: int, habit: float) -> None:
         self.rng, self.vocab_size, self.habit = rng, vocab_size, habit
         self.said: list[int] = [rng.randrange(vocab_size)]
         self.place = 0
+        self.renamed = {rng.randrange(vocab_size): [rng.randrange(vocab_size) for _ in range(rng.randrange(4))]
+                        for _ in range(rng.choice([0, 0, 2]))}
 
     def next(self, count: int) -> list[int]:
-        for _ in range(count):
-            if self.rng.random() > self.habit:
+        end = len(self.said) + count
+        while len(self.said) < end:
+            if self.rng.random() > self.habit or self.place == len(self.said):
                 self.place = self.rng.randrange(len(self.said))
                 self.said.append(min(int(self.rng.paretovariate(0.7)) - 1, self.vocab_size - 1))
             else:
-                self.said.append(self.said[self.place])
+                token = self.said[self.place]
+                self.said += self.renamed.get(token, [token])
                 self.place += 1
-        return self.said[-count:] if count else []
+        return self.said[end - count : end]
 
 
 class Story:
