@@ -137,8 +137,6 @@ def _extended(tree: DraftTree, forced: dict[int, list[int]], room: Budget) -> Dr
     return DraftTree(token_N, parent_N, [*tree.source_N, *[0] * (len(token_N) - len(tree))], score_N)
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Visit:
     """A node that may be accepted (-1: the anchor); `goes_on`: it is no end, and the state stands behind it."""

@@ -76,7 +76,7 @@ class Odds:
                 continue
             if (source := tree.source(node)) != sources:
                 sources, chance, base = source, self._table(source).chance, self._base(source, mood, bases)
-            word = (score_N[node] / said if said > 0.0 else 0.0) if score_N else 1.0
+            word = (score_N[node] / said if said > 0.0 else 0.0) if score_N else 1.0  # as `_word`, without a call
             found.append(above * chance[base + _cell(depth_N[node], word)])
         return found
 
