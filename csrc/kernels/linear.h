@@ -30,20 +30,27 @@ OUTRIDER_INLINE void finish(const LinearCall &call, int tile, int row, F sum) {
 
 // Row blocks are of nearly equal size: two of five rows take less than one of eight and one of two.
 struct RowBlocks {
-    int count;
-    RowBlocks(int rows, int at_most) : count((rows + at_most - 1) / at_most), rows(rows) {}
-    int begin(int block) const { return rows * block / count; }
-    int size(int block) const { return begin(block + 1) - begin(block); }
+    const int count;
+    RowBlocks(int rows, int at_most)
+        : count((rows + at_most - 1) / at_most), least(rows / count), longer(rows - count * least) {}
+    int begin(int block) const { return block * least + (block < longer ? block : longer); }
+    int size(int block) const { return least + (block < longer); }
 
   private:
-    int rows;
+    const int least, longer; // rows of a block; so many blocks, the first ones, have one more
 };
+
+// From so many rows on pairs of tiles pay: memory no longer sets the pace.
+template <class S> constexpr int many_rows() { return S::GROUP == 16 ? 9 : 7; }
 
 // Rows begin … begin + count of T tiles next to each other.
 template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, int tile, int begin, int count) {
     using S = ShapeOf<KIND>;
     constexpr Layout of = layout_of(KIND);
     constexpr int AT_MOST = T == 1 ? ROWS : ROWS_OF_PAIRS - (S::GROUP == 16 ? 2 : 0);
+    constexpr int64_t FETCHED = block_bytes(of, BLOCK_INPUTS / 32) / (BLOCK_INPUTS / 32); // with each group
+    constexpr int LEAST = T == 1 ? 1 : AT_MOST / 2; // row blocks are of equal size
+    static_assert(T == 1 || LEAST <= many_rows<S>());
     const int inputs = call.matrix->inputs;
     const int64_t tile_size = tile_bytes(of, inputs);
     const RowBlocks rows(count, AT_MOST);
@@ -52,15 +59,13 @@ template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, 
     alignas(64) float sum[CHUNK * T * LANES];
     for (int m = 0; m < count * T; ++m) store(sum + m * LANES, zero());
     for (int block = 0; block < num_blocks(inputs); ++block) {
-        const int groups = groups_of_block(inputs, block);
-        const int64_t bytes = block_bytes(of, groups);
         for (int t = 0; t < T; ++t) unpack<KIND>(from + t * tile_size, inputs, block, weights[t]);
         for (int b = 0; b < rows.count; ++b) { // the first rows fetch for all
-            const Ahead ahead{start, from - start + T * AHEAD_BYTES, b ? 0 : bytes / groups, tile_size};
-            multiply_rows<S, T, AT_MOST>(weights, call.x.at(block, begin + rows.begin(b)), rows.size(b),
-                                         sum + rows.begin(b) * T * LANES, ahead);
+            const Ahead ahead{start, from - start + T * AHEAD_BYTES, b ? 0 : FETCHED, tile_size};
+            multiply_rows<S, T, LEAST, AT_MOST>(weights, call.x.at(block, begin + rows.begin(b)), rows.size(b),
+                                                sum + rows.begin(b) * T * LANES, ahead);
         }
-        from += bytes;
+        from += block_bytes(of, weights->groups);
     }
     for (int m = 0; m < count * T; ++m) finish(call, tile + m % T, begin + m / T, load(sum + m * LANES));
 }
@@ -68,7 +73,8 @@ template <Kind KIND, int T> static void quantised_tiles(const LinearCall &call, 
 // Pairs of tiles as far as they go.
 template <Kind KIND> static void quantised_range(const LinearCall &call, int tile, int end, int begin, int count) {
     if constexpr (ROWS_OF_PAIRS > 0) {
-        for (; count >= MANY_ROWS && tile + 1 < end; tile += 2) quantised_tiles<KIND, 2>(call, tile, begin, count);
+        if (count >= many_rows<ShapeOf<KIND>>())
+            for (; tile + 1 < end; tile += 2) quantised_tiles<KIND, 2>(call, tile, begin, count);
     }
     for (; tile < end; ++tile) quantised_tiles<KIND, 1>(call, tile, begin, count);
 }

@@ -7,15 +7,14 @@
 namespace outrider::OUTRIDER_ISA {
 
 // As many rows as registers hold twice, as integers and as floats. With many registers, two tiles at once make do with
-// half the loads of inputs, of which one tile needs one for each product.
+// half the loads of inputs, of which one tile needs one for each product; their floats stay in memory.
 #if defined(__AVX512F__)
-constexpr int ROWS = 8, ROWS_OF_PAIRS = 6;
+constexpr int ROWS = 8, ROWS_OF_PAIRS = 10;
 #elif defined(__AVX2__)
 constexpr int ROWS = 4, ROWS_OF_PAIRS = 0;
 #else
 constexpr int ROWS = 2, ROWS_OF_PAIRS = 0;
 #endif
-constexpr int MANY_ROWS = 9; // from here on pairs of tiles pay: memory no longer sets the pace
 
 // Where the integers of part `part` of a group of 32 inputs begin: at 0, or with the offset of the codes made good.
 template <class S> OUTRIDER_INLINE I first_sum(const InputBlock &x, int group, int part) {
@@ -66,14 +65,14 @@ template <class S> OUTRIDER_INLINE float lift(const InputBlock &x, int group, in
     return S::GROUP == 32 ? x.lift[group] : x.scale[group] * (float)(x.start[group * 2 + part] / -32);
 }
 
-// Affine kinds: the group's minima, times the sum of its inputs.
-template <class S, int R>
-OUTRIDER_INLINE void subtract_minima(const Weights &w, const InputBlock *x, int group, F *f) {
+// A row's sum with one more group: times the inputs' scale, and for affine kinds less the minima, times the sum of the
+// inputs.
+template <class S> OUTRIDER_INLINE F with_group(const Weights &w, const InputBlock &x, int group, F one, F sum) {
+    sum = fma(one, splat(x.scale[group]), sum);
 #pragma GCC unroll 2
-    for (int part = 0; part < S::PARTS_OF_32; ++part) {
-        const F minimum = load(w.minimum[group * S::PARTS_OF_32 + part]);
-        for (int m = 0; m < R; ++m) f[m] = fnma(minimum, splat(lift<S>(x[m], group, part)), f[m]);
-    }
+    for (int part = 0; S::AFFINE && part < S::PARTS_OF_32; ++part)
+        sum = fnma(load(w.minimum[group * S::PARTS_OF_32 + part]), splat(lift<S>(x, group, part)), sum);
+    return sum;
 }
 
 // Weights to be fetched while others are multiplied: for each group `step` bytes, from byte `at` on, of each of the tiles
@@ -93,35 +92,50 @@ template <int T> OUTRIDER_INLINE void fetch(const Ahead &ahead, int group) {
         for (int64_t line = 0; line < ahead.step; line += 64) __builtin_prefetch(start + t * ahead.tile + at + line);
 }
 
-// Exactly R rows from x on times T tiles, into their sums [R][T][16]. Unless GCC is told to unroll the first and the last
-// loop, it keeps the sums on the stack.
-template <class S, int T, int R>
-static __attribute__((noinline)) void multiply(const Weights *w, const InputBlock *x, float *sum, const Ahead &ahead) {
-    F f[T][R], one[T][R];
+template <class S, int R>
+OUTRIDER_INLINE void multiply_in_registers(const Weights &w, const InputBlock *x, float *sum, const Ahead &ahead) {
+    F one[1][R], f[R];
 #pragma GCC unroll 8
-    for (int m = 0; m < R; ++m)
-#pragma GCC unroll 2
-        for (int t = 0; t < T; ++t) f[t][m] = load(sum + (m * T + t) * LANES);
-    for (int group = 0; group < w->groups; ++group) {
-        fetch<T>(ahead, group);
-        multiply_group<S, T, R>(w, x, group, one);
-        for (int m = 0; m < R; ++m) {
-            const F scale = splat(x[m].scale[group]);
-            for (int t = 0; t < T; ++t) f[t][m] = fma(one[t][m], scale, f[t][m]);
-        }
-        for (int t = 0; S::AFFINE && t < T; ++t) subtract_minima<S, R>(w[t], x, group, f[t]);
+    for (int m = 0; m < R; ++m) f[m] = load(sum + m * LANES); // not unrolled, GCC keeps them on the stack
+    for (int group = 0; group < w.groups; ++group) {
+        fetch<1>(ahead, group);
+        multiply_group<S, 1, R>(&w, x, group, one);
+        for (int m = 0; m < R; ++m) f[m] = with_group<S>(w, x[m], group, one[0][m], f[m]);
     }
 #pragma GCC unroll 8
-    for (int m = 0; m < R; ++m)
-#pragma GCC unroll 2
-        for (int t = 0; t < T; ++t) store(sum + (m * T + t) * LANES, f[t][m]);
+    for (int m = 0; m < R; ++m) store(sum + m * LANES, f[m]);
 }
 
-// `count` <= R rows.
 template <class S, int T, int R>
+OUTRIDER_INLINE void multiply_in_memory(const Weights *w, const InputBlock *x, float *sum, const Ahead &ahead) {
+    for (int group = 0; group < w->groups; ++group) {
+        F one[T][R];
+        fetch<T>(ahead, group);
+        multiply_group<S, T, R>(w, x, group, one);
+#pragma GCC unroll 10
+        for (int m = 0; m < R; ++m)
+#pragma GCC unroll 2
+            for (int t = 0; t < T; ++t) {
+                float *at = sum + (m * T + t) * LANES;
+                store(at, with_group<S>(w[t], x[m], group, one[t][m], load(at)));
+            }
+        asm volatile("" : : "r"(sum) : "memory"); // else GCC moves them into registers, of which it has too few
+    }
+}
+
+// Exactly R rows from x on times T tiles, into their sums [R][T][16].
+template <class S, int T, int R>
+static __attribute__((noinline)) void multiply(const Weights *w, const InputBlock *x, float *__restrict sum,
+                                               const Ahead &ahead) {
+    if constexpr (T == 1) multiply_in_registers<S, R>(*w, x, sum, ahead);
+    else multiply_in_memory<S, T, R>(w, x, sum, ahead);
+}
+
+// LEAST <= `count` <= R rows.
+template <class S, int T, int LEAST, int R>
 OUTRIDER_INLINE void multiply_rows(const Weights *w, const InputBlock *x, int count, float *sum, const Ahead &ahead) {
-    if constexpr (R > 1) {
-        if (count < R) return multiply_rows<S, T, R - 1>(w, x, count, sum, ahead);
+    if constexpr (R > LEAST) {
+        if (count < R) return multiply_rows<S, T, LEAST, R - 1>(w, x, count, sum, ahead);
     }
     multiply<S, T, R>(w, x, sum, ahead);
 }
