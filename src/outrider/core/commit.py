@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from outrider.core.ids import ids
 from outrider.core.tree import EMPTY_TREE, DraftTree, width_bucket
 
 
@@ -90,7 +91,7 @@ class CommitBatch:
 
     @cached_property
     def count_B(self) -> Tensor:
-        return torch.tensor([len(commit.token_n) for commit in self.commits], device=self.device)
+        return ids([len(commit.token_n) for commit in self.commits], self.device)
 
     @cached_property
     def token_BW(self) -> Tensor:

@@ -14,6 +14,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from outrider.core.ids import ids
+
 ANCHOR = -1
 
 
@@ -161,7 +163,7 @@ class DraftBatch:
 
     @cached_property
     def count_B(self) -> Tensor:
-        return torch.tensor(self.counts, dtype=torch.int64, device=self.device)
+        return ids(self.counts, self.device)
 
     @cached_property
     def _depths(self) -> list[Sequence[int]]:
@@ -172,4 +174,4 @@ class DraftBatch:
         if not width:
             return torch.empty((len(rows), 0), dtype=torch.int64, device=self.device)
         full = [[*row, *[fill] * (width - len(row))] for row in rows]
-        return torch.tensor(full, dtype=torch.int64, device=self.device).view(len(rows), width)
+        return ids(full, self.device)

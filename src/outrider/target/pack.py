@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from outrider.cache.kv import KVCache
+from outrider.core.ids import ids
 from outrider.core.step import Span, Step
 from outrider.core.tree import ANCHOR, EMPTY_TREE, DraftTree
 
@@ -76,10 +77,11 @@ def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device) ->
         position += span.position_A[entry.done :]
         logit_row += range(begin + entry.unread, begin + count)
         spans.append(span)
+    slots = [span.slot_L[len(span.slot_L) - span.count :] for span in spans]
     return Step(
-        token_T=torch.tensor(token, device=device),
-        position_T=torch.tensor(position, device=device),
-        slot_T=torch.cat([span.slot_L[len(span.slot_L) - span.count :] for span in spans]),
+        token_T=ids(token, device),
+        position_T=ids(position, device),
+        slot_T=slots[0] if len(slots) == 1 else torch.cat(slots),
         spans=tuple(spans),
-        logit_row_R=torch.tensor(logit_row, dtype=torch.int64, device=device),
+        logit_row_R=ids(logit_row, device),
     )

@@ -19,7 +19,6 @@ from outrider.ops.native.matrix import PackedMatrix
 from outrider.ops.native.recorder import Instruction, Outside, Recording
 
 _I32, _PTR = ctypes.c_int32, ctypes.c_void_p
-_CPU = torch.device("cpu")
 _UNKNOWN_TOKEN = -2
 _NUM_SIZES = 6
 
@@ -128,9 +127,9 @@ class Program:
         if ropes is not None:
             _check_positions(step, len(ropes.full.cos_PK))
         spans = [_span(span) for span in step.spans]
-        parents = [torch.tensor(span.parent_A, dtype=torch.int32, device=_CPU) for span in step.spans]
+        parents = [(_I32 * len(span.parent_A))(*span.parent_A) for span in step.spans]
         for span, parent_A in zip(spans, parents, strict=True):
-            span.parent = parent_A.data_ptr()
+            span.parent = ctypes.addressof(parent_A)
         run = _Run(len(step.token_T), len(step.logit_row_R), len(spans))
         run.token, run.position, run.slot, run.pick, run.previous, run.place = (
             _address(x) for x in (step.token_T, step.position_T, step.slot_T, step.logit_row_R, step.previous_T,
