@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from outrider.core.commit import VerdictBatch
+from outrider.core.ids import ids
 
 
 class Slots:
@@ -46,10 +47,19 @@ class Slots:
         """Every slot gains what its row of `verdicts` emitted."""
         if not slots:
             return
+        if self.length_S.device.type == "cpu":
+            return self._advance_here(slots, verdicts)
         slot_B, token_BW = self._index(slots), verdicts.token_BW
         self.length_S.index_add_(0, slot_B, verdicts.count_B)
         last_B1 = token_BW if token_BW.shape[1] == 1 else token_BW.gather(1, verdicts.count_B[:, None] - 1)
         self.last_token_S.index_copy_(0, slot_B, last_B1[:, 0])
 
+    def _advance_here(self, slots: Seq[int], verdicts: VerdictBatch) -> None:
+        """The same without torch, whose every operation takes long behind a pass that has emptied the caches."""
+        length_S, last_token_S = self.length_S.numpy(), self.last_token_S.numpy()
+        for slot, count, token_W in zip(slots, verdicts.count_B.tolist(), verdicts.token_BW.tolist(), strict=True):
+            length_S[slot] += count
+            last_token_S[slot] = token_W[count - 1]
+
     def _index(self, slots: Seq[int]) -> Tensor:
-        return torch.tensor(slots, dtype=torch.int64, device=self.length_S.device)
+        return ids(slots, self.length_S.device)
