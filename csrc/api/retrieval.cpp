@@ -63,7 +63,8 @@ OUTRIDER_API void outrider_ngrams_bind(Ngrams *ngrams, void *words, int32_t is_n
 }
 
 OUTRIDER_API NgramSequence *outrider_ngrams_start(const Ngrams *ngrams, int32_t token, const int32_t *prediction,
-                                                  int64_t num_prediction, const char *scope, int64_t scope_bytes) {
+                                                  int64_t num_prediction, const char *scope, int64_t scope_bytes,
+                                                  int64_t) {
     return made([&] {
         auto sequence = std::make_unique<NgramSequence>(ngrams->sizes(), std::string(scope, scope_bytes));
         Trail expected(ngrams->sizes()[0]);
@@ -101,7 +102,7 @@ OUTRIDER_API void outrider_lookups_free(Lookups *lookups) { delete lookups; }
 
 // Scopes are for what sequences share, which is nothing here.
 OUTRIDER_API LookupSequence *outrider_lookups_start(const Lookups *lookups, int32_t token, const int32_t *prediction,
-                                                    int64_t num_prediction, const char *, int64_t) {
+                                                    int64_t num_prediction, const char *, int64_t, int64_t) {
     return made([&] {
         auto sequence = std::make_unique<LookupSequence>(lookups->levels()[0].size);
         sequence->expected.extend(prediction, num_prediction, lookups->levels());
@@ -138,12 +139,14 @@ OUTRIDER_API Suffixes *outrider_suffixes_new(const SuffixSettings *settings) {
 OUTRIDER_API void outrider_suffixes_free(Suffixes *suffixes) { delete suffixes; }
 
 OUTRIDER_API SuffixSequence *outrider_suffixes_start(const Suffixes *suffixes, int32_t token, const int32_t *prediction,
-                                                     int64_t num_prediction, const char *scope, int64_t scope_bytes) {
+                                                     int64_t num_prediction, const char *scope, int64_t scope_bytes,
+                                                     int64_t num_prompt) {
     return made([&] {
         auto sequence = std::make_unique<SuffixSequence>(std::string(scope, scope_bytes));
         sequence->extend(prediction, num_prediction);
         if (num_prediction) sequence->separate();
         sequence->place_cursors(suffixes->past);
+        sequence->expect_output(num_prompt);
         sequence->extend(&token, 1);
         return sequence.release();
     });

@@ -4,7 +4,8 @@
 
 namespace outrider::retrieval {
 
-constexpr int32_t FIRM_MATCH = 8, BACK = 8, AHEAD = 32, MAX_ELAPSED = 24, LONGEST = 16, AGREED = 2;
+constexpr int32_t FIRM_MATCH = 8, FIRM_FRESH_MATCH = 4, BACK = 8, AHEAD = 32, MAX_ELAPSED = 24, LONGEST = 16, AGREED = 2;
+constexpr int32_t MOST_FIRST = 2, FIRST_MATCH = 16; // times that the prompt has the output's first token, and its worth
 
 static int32_t common_suffix(const std::vector<int32_t> &tokens, int32_t one, int32_t other) {
     const int32_t *text = tokens.data();
@@ -16,6 +17,8 @@ static int32_t common_suffix(const std::vector<int32_t> &tokens, int32_t one, in
 
 void Alignment::observe(const std::vector<int32_t> &text, int32_t match_end, int32_t match_length) {
     const int32_t here = static_cast<int32_t>(text.size()) - 1;
+    if (here == output_) stand(NONE, 0); // that the prompt's last tokens repeat others says nothing of the output
+    fresh_ = find_fresh(text, match_end, match_length);
     if (is_copying()) {
         if (text[static_cast<size_t>(at_)] == text.back()) {
             edits_.passed(text, at_);
@@ -25,9 +28,21 @@ void Alignment::observe(const std::vector<int32_t> &text, int32_t match_end, int
         }
     }
     if (is_changing()) change(text, here);
-    if (match_length < (is_copying() ? run_ + FIRM_MATCH : FIRM_MATCH)) return;
-    if (match_end + 1 != at_) edits_.move_on();
-    stand(match_end + 1, match_length);
+    const bool is_fresh = fresh_.position != NONE;
+    const Source found = is_fresh ? fresh_ : Source{match_end + 1, match_length};
+    if (found.length < (is_copying() ? run_ + FIRM_MATCH : is_fresh ? FIRM_FRESH_MATCH : FIRM_MATCH)) return;
+    if (found.position != at_) edits_.move_on();
+    stand(found.position, found.length);
+}
+
+// The last place that agrees, if it lies before the output; for the output's first token, the first place.
+Source Alignment::find_fresh(const std::vector<int32_t> &text, int32_t match_end, int32_t match_length) const {
+    const int32_t here = static_cast<int32_t>(text.size()) - 1;
+    if (match_end < 0 || match_end >= output_ || output_ > here) return {};
+    const auto begin = text.begin(), end = begin + output_;
+    if (here == output_ && std::count(begin, end, text.back()) <= MOST_FIRST)
+        return {static_cast<int32_t>(std::find(begin, end, text.back()) - begin) + 1, FIRST_MATCH};
+    return match_length >= AGREED ? Source{match_end + 1, match_length} : Source{};
 }
 
 void Alignment::change(const std::vector<int32_t> &text, int32_t here) {

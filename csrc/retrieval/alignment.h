@@ -16,6 +16,7 @@ struct Source {
 
 class Alignment {
   public:
+    void expect_output(int32_t begin) { output_ = begin; }
     void observe(const std::vector<int32_t> &text, int32_t match_end, int32_t match_length);
 
     bool is_copying() const { return at_ != NONE && begun_ == NONE; }
@@ -23,12 +24,14 @@ class Alignment {
     int32_t at() const { return at_; }
     int32_t run() const { return run_; }
     const Edits &edits() const { return edits_; }
+    const Source &fresh() const { return fresh_; } // a place before the output that was not put out yet, if there is one
     // While changing: how many tokens were changed so far; where to copy on; the known edit that it may be, or null.
     int32_t done(const std::vector<int32_t> &text) const { return static_cast<int32_t>(text.size()) - begun_; }
     Source resume(const std::vector<int32_t> &text) const;
     const Edit *begun_edit(const std::vector<int32_t> &text) const;
 
   private:
+    Source find_fresh(const std::vector<int32_t> &text, int32_t match_end, int32_t match_length) const;
     void change(const std::vector<int32_t> &text, int32_t here);
     void stand(int32_t at, int32_t run) {
         at_ = at;
@@ -37,7 +40,8 @@ class Alignment {
     }
     bool is_better(Source source, Source than) const;
 
-    int32_t at_ = NONE, run_ = 0, begun_ = NONE;
+    int32_t at_ = NONE, run_ = 0, begun_ = NONE, output_ = NONE;
+    Source fresh_;
     Edits edits_;
 };
 

@@ -31,6 +31,10 @@ class SuffixSequence {
     void extend(const int32_t *token, int64_t count);
     void separate();
     void emit(const int32_t *token, int64_t count) { output_.insert(output_.end(), token, token + count); }
+    // The output begins behind so many tokens more, 0 where nobody knows.
+    void expect_output(int64_t num_prompt) {
+        if (num_prompt) alignment_.expect_output(static_cast<int32_t>(static_cast<int64_t>(tokens_.size()) + num_prompt));
+    }
     // One cursor for each automaton of past outputs; one that came up meanwhile walks the last tokens first.
     void place_cursors(const OutputShelves &past);
 

@@ -6,7 +6,7 @@
 namespace outrider::retrieval {
 
 constexpr size_t MAX_CONTEXTS = 6;
-constexpr int32_t GUESSED = 2; // tokens of a change after which it is taken for a single token's
+constexpr int32_t GUESSED = 2; // tokens of a change after which it is taken for a single token's; fewer count as agreement
 
 static Trust trust_of(const SuffixSettings &settings) {
     return {{settings.escape, settings.escape + settings.num_escape},
@@ -31,8 +31,8 @@ int64_t Suffixes::propose(const Ask &ask, DraftWriter &out) {
     return out.size();
 }
 
-// Where the sequence is copying, or may be after a change, before all other contexts; behind them, right after a
-// change, the copy as if one token was replaced. Gives the longest match that these are worth.
+// Where the sequence is copying, or may be, after a change or anew, before all other contexts; behind them, right after
+// a change, the copy as if one token was replaced. Gives the longest match that these are worth.
 int32_t Suffixes::add_copies(const SuffixSequence &sequence) {
     const std::vector<int32_t> &text = sequence.tokens();
     const Alignment &alignment = sequence.alignment();
@@ -41,14 +41,17 @@ int32_t Suffixes::add_copies(const SuffixSequence &sequence) {
         contexts_.insert(contexts_.begin(), context);
         return context.length;
     };
+    const auto add_source = [&](const Source &source, int32_t otherwise) {
+        return source.position == NONE ? otherwise : add(Context::copy(source.position, source.length, edits));
+    };
     if (alignment.is_copying()) return add(Context::copy(alignment.at(), alignment.run(), edits));
-    if (!alignment.is_changing()) return 0;
+    if (!alignment.is_changing()) return add_source(alignment.fresh(), 0);
     const int32_t done = alignment.done(text), guessed = done <= GUESSED ? 1 : 0;
-    if (guessed) contexts_.push_back(Context::copy(alignment.at() + 1, 0, edits, true));
+    if (guessed) contexts_.push_back(Context::copy(alignment.at() + 1, GUESSED - done, edits, true));
     if (const Edit *edit = alignment.begun_edit(text))
         return add(Context::change(*edit, alignment.at(), edits, done));
-    const Source source = alignment.resume(text);
-    return source.position == NONE ? guessed : add(Context::copy(source.position, source.length, edits));
+    const Source near = alignment.resume(text), &fresh = alignment.fresh();
+    return add_source(fresh.length > near.length ? fresh : near, guessed);
 }
 
 // Every context that ends here, longest first, the sequence's own before those of past outputs.

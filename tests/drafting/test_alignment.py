@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from outrider.drafting.alignment import FIRM_MATCH, NOWHERE, Alignment, Source
+from outrider.drafting.alignment import FIRM_FRESH_MATCH, FIRM_MATCH, NOWHERE, Alignment, Source
 from outrider.drafting.suffix_state import SuffixState
 
 SOURCE = list(range(100, 140))
@@ -13,10 +13,47 @@ def aligned(text: list[int]) -> tuple[Alignment, list[int]]:
     return state.alignment, text
 
 
+def answering(prompt: list[int], answer: list[int]) -> Alignment:
+    """After a prompt and an answer to it."""
+    state = SuffixState("")
+    state.expect_output(len(prompt))
+    state.extend([*prompt, *answer])
+    return state.alignment
+
+
 def test_a_copy_begins_with_a_firm_match() -> None:
     assert not aligned([*SOURCE, *SOURCE[: FIRM_MATCH - 1]])[0].is_copying
     alignment, _ = aligned([*SOURCE, *SOURCE[:FIRM_MATCH]])
     assert alignment.is_copying and (alignment.at, alignment.run) == (FIRM_MATCH, FIRM_MATCH)
+
+
+def test_what_was_not_put_out_yet_is_found_by_a_shorter_match() -> None:
+    prompt = [*SOURCE, 1, 2, 3]
+    assert answering(prompt, [900, *SOURCE[:1]]).fresh is None
+    found = answering(prompt, [900, *SOURCE[:2]])
+    assert found.fresh == Source(2, 2) and not found.is_copying
+    begun = answering(prompt, [900, *SOURCE[: FIRM_FRESH_MATCH]])
+    assert begun.is_copying and begun.at == FIRM_FRESH_MATCH
+
+
+def test_what_was_put_out_is_not_fresh() -> None:
+    again = answering([*SOURCE, 1, 2, 3], [900, *SOURCE[:3], *range(500, 530), *SOURCE[:3]])
+    assert again.fresh is None and not again.is_copying
+
+
+def test_an_answer_goes_on_as_the_prompt_does_behind_the_first_place_of_its_first_token() -> None:
+    fence = 7
+    prompt = [fence, *SOURCE, fence, 1, 2]
+    begun = answering(prompt, [fence])
+    assert begun.is_copying and begun.at == 1
+    common = answering([*prompt, fence, 3], [fence])
+    assert not common.is_copying, "a token that is common in the prompt says nothing"
+
+
+def test_copies_within_a_prompt_say_nothing_of_its_answer() -> None:
+    prompt = [*SOURCE, *SOURCE[:20]]
+    assert aligned(prompt)[0].is_copying
+    assert not answering(prompt, [900]).is_copying and not answering(prompt, [900]).is_changing
 
 
 def test_a_change_ends_where_two_tokens_agree_and_is_learnt() -> None:

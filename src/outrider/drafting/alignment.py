@@ -6,6 +6,10 @@
 
 After a change the copy goes on close by, however short the match: measured on edited files, the successor of a match of
 2, 3 or 4 tokens was right 80, 91 and 92 times in 100 near the last place, 32, 44 and 61 times elsewhere.
+
+What is copied is copied once: where the output has nothing yet that agrees for as long, a match within the prompt is
+right as often as one near the last place, 76, 82 and 92 times in 100, and otherwise 35, 58 and 54 times. And an answer
+that begins with a token which the prompt has once or twice, as a fence around code, went on as there 142 times of 142.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from dataclasses import dataclass, field
 
 from outrider.drafting.edits import Edit, Edits
 
-FIRM_MATCH = 8
+FIRM_MATCH, FIRM_FRESH_MATCH = 8, 4
+_MOST_FIRST, _FIRST_MATCH = 2, 16  # times that the prompt has the output's first token, and the match that it is worth
 _BACK, _AHEAD, _MAX_ELAPSED = 8, 32, 24
 _LONGEST, _AGREED = 16, 2
 NOWHERE = -1
@@ -32,12 +37,14 @@ class Source:
 @dataclass(slots=True)
 class Alignment:
     """`at` is the next token to copy or the first that was changed, `run` how many agreed before it, `begun` where the
-    change begins in the output.
+    change begins in the output. The output begins at `output`; `fresh` is a place before it that was not put out yet.
     """
 
     at: int = NOWHERE
     run: int = 0
     begun: int = NOWHERE
+    output: int = NOWHERE
+    fresh: Source | None = None
     edits: Edits = field(default_factory=Edits)
 
     @property
@@ -51,6 +58,9 @@ class Alignment:
     def observe(self, token_n: Sequence[int], match_end: int, match_length: int) -> None:
         """After each token: where the longest earlier match of the newest ones ended, and its length."""
         here = len(token_n) - 1
+        if here == self.output:  # that the prompt's last tokens repeat others says nothing of the first that is put out
+            self.at, self.run, self.begun = NOWHERE, 0, NOWHERE
+        self.fresh = self._fresh(token_n, match_end, match_length)
         if self.is_copying:
             if token_n[self.at] == token_n[here]:
                 self.edits.passed(token_n, self.at)
@@ -59,10 +69,12 @@ class Alignment:
                 self.begun = here
         if self.is_changing:
             self._change(token_n, here)
-        if match_length >= (self.run + FIRM_MATCH if self.is_copying else FIRM_MATCH):
-            if match_end + 1 != self.at:
+        found = self.fresh or Source(match_end + 1, match_length)
+        firm = FIRM_MATCH if self.fresh is None else FIRM_FRESH_MATCH
+        if found.length >= (self.run + FIRM_MATCH if self.is_copying else firm):
+            if found.position != self.at:
                 self.edits.move_on()
-            self.at, self.run, self.begun = match_end + 1, match_length, NOWHERE
+            self.at, self.run, self.begun = found.position, found.length, NOWHERE
 
     def resume(self, token_n: Sequence[int]) -> Source | None:
         """While changing: where to copy on, near the last place, if the newest token is found there.
@@ -88,7 +100,16 @@ class Alignment:
                      and token_n[edit.put : edit.put + done] == token_n[self.begun :]), None)
 
     def copy(self) -> Alignment:
-        return Alignment(self.at, self.run, self.begun, self.edits.copy())
+        return Alignment(self.at, self.run, self.begun, self.output, self.fresh, self.edits.copy())
+
+    def _fresh(self, token_n: Sequence[int], match_end: int, match_length: int) -> Source | None:
+        """The last place that agrees, if it lies before the output; for the output's first token, the first place."""
+        here = len(token_n) - 1
+        if not 0 <= match_end < self.output <= here:
+            return None
+        if here == self.output and token_n[: self.output].count(token_n[-1]) <= _MOST_FIRST:
+            return Source(token_n.index(token_n[-1]) + 1, _FIRST_MATCH)
+        return Source(match_end + 1, match_length) if match_length >= _AGREED else None
 
     def _change(self, token_n: Sequence[int], here: int) -> None:
         found = self.resume(token_n)

@@ -35,10 +35,11 @@ Draws = Literal["nothing", "chains", "trees"]
 class SequenceContext:
     """What is known of a sequence when it starts.
 
-    `token` is its first token; every other token comes through commits. `prediction` is text the user expects, already
-    tokenised, for drafters that copy. `scope` names whose memory may be read and written. Where there is a `draw`, the
-    sequence is verified by a ratio rule: its drafts are `DrawnTree`s, drawn from the drafter's distribution with it.
-    `pages` are there for drafters that declare payloads.
+    `token` is its first token; every other token comes through commits. The first `num_prompt` tokens are the prompt's,
+    0 where that is not known. `prediction` is text the user expects, already tokenised, for drafters that copy. `scope`
+    names whose memory may be read and written. Where there is a `draw`, the sequence is verified by a ratio rule: its
+    drafts are `DrawnTree`s, drawn from the drafter's distribution with it. `pages` are there for drafters that declare
+    payloads.
     """
 
     token: int
@@ -48,6 +49,7 @@ class SequenceContext:
     scope: str = ""
     draw: DrawKey | None = None
     pages: Pages | None = None
+    num_prompt: int = 0
 
 
 class Memory(Protocol):

@@ -82,7 +82,7 @@ class LookupTwin(IndexTwin[LookupState]):
         self.rules = rules
         self._levels, self._trust_n = grams(rules.size_n), trust_n()
 
-    def start(self, token: int, prediction: Sequence[int], scope: str) -> LookupState:
+    def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> LookupState:
         reach = self.rules.size_n[0]
         state = LookupState(IndexedText(Trail(reach)), IndexedText(Trail(reach)))
         state.expected.extend(prediction, self._levels)

@@ -63,7 +63,7 @@ class NgramTwin(IndexTwin[NgramState]):
         self.pool, self.rules = pool, rules
         self._belief = {size: _beliefs(size) for size in pool.sizes}
 
-    def start(self, token: int, prediction: Sequence[int], scope: str) -> NgramState:
+    def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> NgramState:
         sizes = self.pool.sizes
         state = NgramState(Trail(sizes[0]), grams(sizes, scope))
         if prediction:

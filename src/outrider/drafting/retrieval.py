@@ -25,7 +25,7 @@ State = TypeVar("State")
 class RetrievalIndex(Protocol[State]):
     """Sequences, and what is known across them. Frozen, nothing enters what they share."""
 
-    def start(self, token: int, prediction: Sequence[int], scope: str) -> State: ...
+    def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> State: ...
     def ingest(self, states: Sequence[State], commits: Sequence[Commit], frozen: bool) -> None: ...
     def propose(self, states: Sequence[State], budgets: Sequence[Budget]) -> list[DraftTree]: ...
     def fork(self, state: State) -> State: ...
@@ -37,7 +37,7 @@ class IndexTwin(ABC, Generic[State]):
     """A `RetrievalIndex` in Python: write `start`, `observe`, `draft` and `fork`, one sequence at a time."""
 
     @abstractmethod
-    def start(self, token: int, prediction: Sequence[int], scope: str) -> State:
+    def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> State:
         """The state of a sequence that begins with `token`."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class RetrievalDrafter(HostDrafter[Any]):
         return self.memory is not None and self.memory.frozen
 
     def start(self, context: SequenceContext) -> Any:
-        return self.index.start(context.token, context.prediction, context.scope)
+        return self.index.start(context.token, context.prediction, context.scope, context.num_prompt)
 
     def commit(self, states: Sequence[Any], commits: CommitBatch) -> None:
         self.index.ingest(states, commits.commits, self._is_frozen)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from outrider.core.commit import Commit
 from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
+from outrider.drafting.alignment import Source
 from outrider.drafting.output_memory import OutputShelves, OutputStore
 from outrider.drafting.retrieval import IndexTwin, RetrievalIndex, native_library
 from outrider.drafting.suffix_automaton import ROOT, SuffixAutomaton
@@ -26,7 +27,7 @@ from outrider.drafting.thrift import Thrift
 from outrider.ops.native.retrieval import NativeSuffixes
 
 _MAX_CONTEXTS = 6
-_GUESSED = 2  # tokens of a change after which it is taken for a single token's
+_GUESSED = 2  # tokens of a change after which it is taken for a single token's; fewer count as agreement
 _EDIT_MATCH = 4  # tokens of agreement that a change that came again is worth
 
 
@@ -66,12 +67,13 @@ class SuffixTwin(IndexTwin[SuffixState]):
     def __init__(self, rules: SuffixRules, past: OutputShelves) -> None:
         self.rules, self.past = rules, past
 
-    def start(self, token: int, prediction: Sequence[int], scope: str) -> SuffixState:
+    def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> SuffixState:
         state = SuffixState(scope)
         if prediction:
             state.extend(prediction)
             state.separate()
         state.place_cursors(self.past.automata(scope))
+        state.expect_output(num_prompt)
         state.extend((token,))
         return state
 
@@ -134,18 +136,26 @@ def _linked(automaton: SuffixAutomaton, state: int, length: int) -> list[SuffixC
 
 
 def _copies(state: SuffixState) -> tuple[Copied | None, list[CopyContext]]:
-    """Where the sequence is copying, or may be after a change; and, right after one, as if one token was replaced."""
+    """Where the sequence is copying, or may be, after a change or anew; and, right after a change, as if one token was
+    replaced.
+    """
     tokens, alignment = state.tokens, state.alignment
     edits = alignment.edits
     if alignment.is_copying:
         return Copied(CopyContext(tokens, alignment.at, alignment.run, edits), alignment.run), []
     if not alignment.is_changing:
-        return None, []
+        return _copied(state, alignment.fresh), []
     done = len(tokens) - alignment.begun
-    guessed = [CopyContext(tokens, alignment.at + 1, 0, edits, True)] if done <= _GUESSED else []
+    guessed = [CopyContext(tokens, alignment.at + 1, _GUESSED - done, edits, True)] if done <= _GUESSED else []
     if (edit := alignment.begun_edit(tokens)) is not None:
         return Copied(change(tokens, edit, alignment.at, edits, done), _EDIT_MATCH), guessed
-    source = alignment.resume(tokens)
+    source, fresh = alignment.resume(tokens), alignment.fresh
+    if fresh is not None and (source is None or fresh.length > source.length):
+        source = fresh
+    return _copied(state, source), guessed
+
+
+def _copied(state: SuffixState, source: Source | None) -> Copied | None:
     if source is None:
-        return None, guessed
-    return Copied(CopyContext(tokens, source.position, source.length, edits), source.length), guessed
+        return None
+    return Copied(CopyContext(state.tokens, source.position, source.length, state.alignment.edits), source.length)

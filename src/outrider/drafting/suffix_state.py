@@ -44,6 +44,11 @@ class SuffixState:
     output: list[int] = field(default_factory=list)
     cursors: list[Cursor] = field(default_factory=list)
 
+    def expect_output(self, num_prompt: int) -> None:
+        """It begins behind so many tokens more; 0 where nobody knows."""
+        if num_prompt:
+            self.alignment.output = len(self.tokens) + num_prompt
+
     def extend(self, token_n: Sequence[int]) -> None:
         automaton = self.automaton
         for token in token_n:

@@ -94,4 +94,4 @@ class Seats:
         request = sequence.request
         pages = self.cache.pages(sequence.row) if self._drafter.payloads else None
         return SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
-                               request.scope, draw_key(self._rule, sequence), pages)
+                               request.scope, draw_key(self._rule, sequence), pages, sequence.num_prompt)

@@ -109,7 +109,8 @@ class Story:
 
     def begin(self) -> None:
         prediction = tuple(self.text.next(self.rng.choice([0, 0, 1, 30])))
-        context = SequenceContext(self.text.next(1)[0], prediction=prediction, scope=self.rng.choice(self.scopes))
+        context = SequenceContext(self.text.next(1)[0], prediction=prediction, scope=self.rng.choice(self.scopes),
+                                  num_prompt=self.rng.choice([0, 1, 2, 50, 300]))
         self.states.append(tuple(drafter.start(context) for drafter in self.pair.both))  # type: ignore[arg-type]
 
     def gain(self) -> None:

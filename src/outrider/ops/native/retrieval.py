@@ -114,7 +114,7 @@ class _NativeIndex:
         self._function = function
         self._at = _made(function("new", _POINTER, result=_POINTER)(_address(settings)))
         weakref.finalize(self, function("free", _POINTER, result=None), self._at)
-        self._start = function("start", _POINTER, _I32, _POINTER, _I64, ctypes.c_char_p, _I64, result=_POINTER)
+        self._start = function("start", _POINTER, _I32, _POINTER, _I64, ctypes.c_char_p, _I64, _I64, result=_POINTER)
         self._fork = function("fork", _POINTER, result=_POINTER)
         self._end = function("end", _POINTER, result=None)
         self._propose = function("propose", _POINTER, _POINTER, _I64, _POINTER)
@@ -122,9 +122,9 @@ class _NativeIndex:
         self._live: weakref.WeakSet[NativeState] = weakref.WeakSet()
         self._round = self._ROUND(_FIRST_SEQUENCES, _FIRST_NODES)
 
-    def start(self, token: int, prediction: Sequence[int], scope: str) -> NativeState:
+    def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> NativeState:
         expected, name = array("i", prediction), scope.encode()
-        return self._held(self._start(self._at, token, _address(expected), len(expected), name, len(name)))
+        return self._held(self._start(self._at, token, _address(expected), len(expected), name, len(name), num_prompt))
 
     def fork(self, state: NativeState) -> NativeState:
         return self._held(self._fork(state.address))
