@@ -3,8 +3,9 @@
 A suffix automaton per sequence (prediction, prompt and output) and those of past outputs give every context that ends
 here, from the longest down its suffix links. While the sequence copies a text in order, as edits do, the place where
 the copy goes on is asked first; what was changed there before, a name say, is drafted changed (`drafting.edits`). So is
-a place of the prompt that seems to be copied from now on, as it was not put out yet (`drafting.alignment`). The tree is grown best first by path probability, until nothing above the floor is left or the budget is full: on fresh
-text, where matches are short, that is at once.
+a place of the prompt that agrees and was not put out yet (`drafting.alignment`). The tree is grown best first by path
+probability, until nothing above the floor is left or the budget is full: on fresh text, where matches are short, that
+is at once.
 
 Source: Oliaro et al., "SuffixDecoding" (arXiv 2411.04975), §3-4; Hu et al., "SAM Decoding" (arXiv 2411.10666), §3.
 """
