@@ -5,18 +5,28 @@
 
 namespace outrider::OUTRIDER_ISA {
 
+// x * 2^n, rounded once, for 1/2 <= |x| <= 2 and whole n of -252 … 252.
+OUTRIDER_INLINE F scaled(F x, F n) {
+#if defined(__AVX512F__)
+    return {(f32p)_mm512_scalef_ps((__m512)x.part[0], (__m512)n.part[0])};
+#else
+    // 2^n in two factors, both normal floats: the last multiplication does the rounding to subnormals or infinity.
+    I power = round_to_int(n), half = shift_right<1>(power), bias = splat_int(127);
+    F low = as_float(shift_left<23>(half + bias)), high = as_float(shift_left<23>(power - half + bias));
+    return x * low * high;
+#endif
+}
+
 // Relative error below 2e-7 where the result is normal; 0 from -104 down (-inf too), infinity from 88.73 up; NaN stays.
 //
 //   exp(x) = 2^n * exp(r),   n = round(x / ln 2),   |r| <= ln 2 / 2
 //
-// ln 2 is taken in two pieces, so that n * (first piece) is exact, and 2^n in two factors, so that both are normal
-// floats over the whole range and the last multiplication does the rounding to subnormals or infinity.
+// ln 2 is taken in two pieces, so that n * (first piece) is exact.
 OUTRIDER_INLINE F exp(F x) {
     x = max(min(x, splat(89.0f)), splat(-104.0f));
-    I n = round_to_int(x * splat(1.44269504f));
-    F whole = to_float(n);
-    F r = fnma(whole, splat(0.693359375f), x);
-    r = fnma(whole, splat(-2.12194440e-4f), r);
+    F n = round(x * splat(1.44269504f));
+    F r = fma(n, splat(-0.693359375f), x);
+    r = fma(n, splat(2.12194440e-4f), r);
     F p = splat(1.0f / 5040);
     p = fma(p, r, splat(1.0f / 720));
     p = fma(p, r, splat(1.0f / 120));
@@ -24,9 +34,7 @@ OUTRIDER_INLINE F exp(F x) {
     p = fma(p, r, splat(1.0f / 6));
     p = fma(p, r, splat(0.5f));
     p = fma(p, r * r, r) + splat(1.0f);
-    I half = shift_right<1>(n), bias = splat_int(127);
-    F low = as_float(shift_left<23>(half + bias)), high = as_float(shift_left<23>(n - half + bias));
-    return p * low * high;
+    return scaled(p, n);
 }
 
 // Relative error below 3e-7. Near 0 the odd Taylor series up to x^15 (1 - 2 / (exp(2x) + 1) would cancel), else that.
