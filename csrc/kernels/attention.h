@@ -27,15 +27,19 @@ constexpr int32_t BUNDLE = 4;
 
 // ---- a softmax under way --------------------------------------------------------------------------------------------
 
-// In scratch: the largest score so far, the sum of weights (by lane), the weighted sum of values.
+// The largest score so far, the sum of weights (by lane), the weighted sum of values.
 struct Softmax {
     float *largest, *total, *values;
 };
 
-OUTRIDER_INLINE int64_t softmax_floats(int32_t head_size) { return 2 * LANES + head_size; }
-OUTRIDER_INLINE Softmax softmax_at(float *scratch, int64_t index, int32_t head_size) {
-    float *at = scratch + index * softmax_floats(head_size);
-    return {at, at + LANES, at + 2 * LANES};
+// In scratch, for each query of a pass: the softmax of a part and that of the whole. First come all the largest scores,
+// side by side, so that those of a bundle's queries can be worked with as lanes.
+OUTRIDER_INLINE int64_t softmax_floats(int64_t queries, int32_t head_size) {
+    return 2 * PASS + 2 * queries * (LANES + head_size);
+}
+OUTRIDER_INLINE Softmax softmax_at(float *scratch, int32_t query, bool whole, int32_t head_size) {
+    float *at = scratch + softmax_floats(query, head_size) + whole * (LANES + head_size);
+    return {scratch + whole * PASS + query, at, at + LANES};
 }
 
 OUTRIDER_INLINE void reset(const Softmax &state, int32_t head_size) {
@@ -78,8 +82,8 @@ struct Blocks {
 template <int QUERIES> struct Bundle {
     const float *q[QUERIES];
     Softmax state[QUERIES];
-    float weight[QUERIES][TILE]; // scores at first
-    float decay[QUERIES];        // what the softmax so far is worth beside this tile
+    alignas(64) float weight[QUERIES][TILE]; // scores at first
+    float decay[LANES];                      // what the softmax so far is worth beside this tile; by query
 };
 
 // Scores of WIDTH blocks from `block` on. A block's values and the next tile's keys are as long as its keys: they are
@@ -114,25 +118,41 @@ OUTRIDER_INLINE F seen(const View &view, int32_t block, F x) {
     return select(less_int(position, splat_int(view.high)), x, none);
 }
 
-// Scores to weights; returns the decay.
-OUTRIDER_INLINE float weigh(const AttentionCall &call, const View &view, float *weight, const Softmax &state) {
+// What is compared: scaled, capped and masked. Returns the largest.
+OUTRIDER_INLINE float prepare(const AttentionCall &call, const View &view, float *score) {
     F x[TILE_BLOCKS], top = splat(-__builtin_inff());
+    for (int b = 0; b < TILE_BLOCKS; ++b) x[b] = load(score + b * LANES) * splat(call.scale);
+    if (call.softcap > 0)
+        for (int b = 0; b < TILE_BLOCKS; ++b) x[b] = splat(call.softcap) * tanh(x[b] / splat(call.softcap));
+    if (view.low > 0 || view.high < TILE)
+        for (int b = 0; b < TILE_BLOCKS; ++b) x[b] = seen(view, b, x[b]);
     for (int b = 0; b < TILE_BLOCKS; ++b) {
-        x[b] = load(weight + b * LANES) * splat(call.scale);
-        if (call.softcap > 0) x[b] = splat(call.softcap) * tanh(x[b] / splat(call.softcap));
-        if (view.low > 0 || view.high < TILE) x[b] = seen(view, b, x[b]);
+        store(score + b * LANES, x[b]);
         top = max(top, x[b]);
     }
-    float old = *state.largest, best = largest(top), now = best > old ? best : old;
-    for (int b = 0; b < TILE_BLOCKS; ++b) {
-        x[b] = exp(x[b] - splat(now));
-        store(weight + b * LANES, x[b]);
+    return largest(top);
+}
+
+// Scores to weights. What there is one of for each query is worked out for all of them at once, as lanes; the lanes of
+// queries beyond the bundle keep the largest scores that they have.
+template <int QUERIES>
+OUTRIDER_INLINE void weigh(const AttentionCall &call, const View &view, Bundle<QUERIES> &bundle) {
+    float top[LANES];
+    store(top, splat(-__builtin_inff()));
+    for (int r = 0; r < QUERIES; ++r) top[r] = prepare(call, view, bundle.weight[r]);
+    F old = load(bundle.state[0].largest), now = max(old, load(top));
+    store(bundle.state[0].largest, now);
+    store(top, now);
+    store(bundle.decay, select(less(old, now), exp(old - now), splat(1.0f)));
+    for (int r = 0; r < QUERIES; ++r) {
+        F x[TILE_BLOCKS];
+        for (int b = 0; b < TILE_BLOCKS; ++b) {
+            x[b] = exp(load(bundle.weight[r] + b * LANES) - splat(top[r]));
+            store(bundle.weight[r] + b * LANES, x[b]);
+        }
+        float *total = bundle.state[r].total;
+        store(total, fma(load(total), splat(bundle.decay[r]), (x[0] + x[1]) + (x[2] + x[3])));
     }
-    F total = (x[0] + x[1]) + (x[2] + x[3]);
-    float decay = now > old ? exp_one(old - now) : 1.0f;
-    store(state.total, fma(load(state.total), splat(decay), total));
-    *state.largest = now;
-    return decay;
 }
 
 template <int QUERIES, int WIDTH>
@@ -170,8 +190,8 @@ struct Attention {
         int64_t row = span.begin + query / share;
         return (row * call.heads + pages.group * share + query % share) * call.head_size;
     }
-    Softmax part(int32_t index) const { return softmax_at(state, 2 * index, call.head_size); }
-    Softmax whole(int32_t index) const { return softmax_at(state, 2 * index + 1, call.head_size); }
+    Softmax part(int32_t index) const { return softmax_at(state, index, false, call.head_size); }
+    Softmax whole(int32_t index) const { return softmax_at(state, index, true, call.head_size); }
 };
 
 struct Row {
@@ -226,7 +246,7 @@ static void attend_bundle(const Attention &task, const View &view, const Blocks 
         bundle.state[r] = task.part(index + r);
     }
     for (int b = 0; b < TILE_BLOCKS; b += WIDTH) score<QUERIES, WIDTH>(bundle, blocks, size, b);
-    for (int r = 0; r < QUERIES; ++r) bundle.decay[r] = weigh(task.call, view, bundle.weight[r], bundle.state[r]);
+    weigh(task.call, view, bundle);
     int32_t at = 0;
     for (; at + WIDTH * LANES <= size; at += WIDTH * LANES) gather<QUERIES, WIDTH>(bundle, blocks, view, size, at);
     for (; at < size; at += LANES) gather<QUERIES, 1>(bundle, blocks, view, size, at);
@@ -284,7 +304,7 @@ static void attend_pass(const Attention &task, int32_t begin, int32_t end) {
         first = row.first < first ? row.first : first;
         last = row.last > last ? row.last : last;
     }
-    for (int32_t i = 0; i < 2 * (end - begin); ++i) reset(softmax_at(task.state, i, size), size);
+    for (int32_t i = 0; i < end - begin; ++i) reset(task.part(i), size), reset(task.whole(i), size);
     for (int32_t tile = first / TILE; tile <= last / TILE; ++tile) {
         attend_tile(task, rows, tile, begin, end);
         if (tile % PART_TILES == PART_TILES - 1 || tile == last / TILE)
@@ -296,7 +316,7 @@ static void attend_pass(const Attention &task, int32_t begin, int32_t end) {
 
 OUTRIDER_INLINE int64_t state_floats(const AttentionCall &call, const SpanView &span) {
     int64_t queries = (int64_t)span.count * (call.heads / call.groups);
-    return 2 * (queries < PASS ? queries : PASS) * softmax_floats(call.head_size);
+    return softmax_floats(queries < PASS ? queries : PASS, call.head_size);
 }
 
 static int64_t attention_scratch(const AttentionCall &call, const SpanView &span) {
