@@ -124,7 +124,6 @@ class Worker {
         case Code::EMBED: return embed(one);
         case Code::QUANTISE: return quantise(one);
         case Code::LINEAR: return linear(one, next);
-        case Code::GATED_LINEAR: return gated_linear(one, next);
         case Code::NORM: return norm(one);
         case Code::GATE: return gate(one);
         case Code::ADD: return add(one);
@@ -167,31 +166,16 @@ class Worker {
         call.stride = width_of(one.out);
         if (!call.rows) return;
         const int tiles = num_tiles(*call.matrix);
-        for (Range mine; (mine = take_share(next, tiles, 2)).size();) kernels_.linear(call, mine.begin, mine.end);
-    }
-
-    // in: x; data: gate, up; size: the activation
-    void gated_linear(const Instruction &one, std::atomic<int32_t> &next) {
-        GatedCall call{};
-        call.gate = (const Matrix *)one.data[0];
-        call.up = (const Matrix *)one.data[1];
-        call.x = quantised(one.in[0]);
-        call.y = quantised(one.out);
-        call.rows = rows_of(one.out);
-        call.activation = (Activation)one.size[0];
-        if (!call.rows) return;
-        const int groups = num_tiles(*call.gate) / 2;
-        for (Range mine; (mine = take_share(next, groups, 1)).size();)
-            kernels_.gated_linear(call, mine.begin, mine.end);
+        for (Range mine; (mine = take_share(next, tiles)).size();) kernels_.linear(call, mine.begin, mine.end);
     }
 
     // The next share of what is left: large ones first, for each share begins with weights that nobody has fetched;
-    // then ever smaller ones, so that all threads end together. Multiples of `unit`: kernels multiply pairs of tiles.
-    Range take_share(std::atomic<int32_t> &next, int32_t end, int32_t unit) const {
+    // then ever smaller ones, so that all threads end together. Even ones, as kernels multiply pairs of tiles.
+    Range take_share(std::atomic<int32_t> &next, int32_t end) const {
         int32_t begin = next.load(std::memory_order_relaxed), share;
         do {
             if (begin >= end) return {end, end};
-            share = std::min(end - begin, std::max(unit, ((end - begin) / pool_.size() + unit / 2) / unit * unit));
+            share = std::min(end - begin, std::max(2, ((end - begin) / pool_.size() + 1) / 2 * 2));
         } while (!next.compare_exchange_weak(begin, begin + share, std::memory_order_relaxed));
         return {begin, begin + share};
     }
@@ -294,10 +278,18 @@ class Worker {
         }
     }
 
-    // Queries a thread takes at once: many, to share the loads of keys, but so few that no thread is idle.
+    // Queries a thread takes at once: equal pieces, as many as let threads end together, but few, since each has the
+    // keys and values to load, which takes as long as to attend with LOAD queries more.
     int32_t piece_of(int32_t queries, const AttentionCall &call) const {
-        const int32_t share = (queries * call.groups + pool_.size() - 1) / pool_.size();
-        return std::max(1, std::min({queries, share, 32}));
+        constexpr int32_t MOST = 64, LOAD = 8;
+        const int32_t fewest = (queries + MOST - 1) / MOST, threads = pool_.size();
+        int32_t best = queries, least = INT32_MAX;
+        for (int32_t pieces = fewest; pieces <= fewest + threads; ++pieces) {
+            const int32_t piece = (queries + pieces - 1) / pieces;
+            const int32_t longest = (pieces * call.groups + threads - 1) / threads * (piece + LOAD);
+            if (longest < least) best = piece, least = longest;
+        }
+        return best;
     }
 
   public:
