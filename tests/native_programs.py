@@ -36,7 +36,7 @@ class RandomProgram:
         self.keep(embedded)
         for _ in range(length):
             self.random.choice((self.linear, self.linear, self.norm, self.gate, self.add, self.softcap, self.join,
-                                self.attend))()
+                                self.attend, self.feed_forward))()
         feature = self.recorder.join([tensors[-1] for tensors in self.known.values() if tensors])
         picked = self.recorder.pick(self.any(), torch.empty(1, device="meta"))
         normed = self.recorder.norm(picked, self.vector(picked.shape[1]), EPS)
@@ -64,6 +64,16 @@ class RandomProgram:
     def gate(self) -> None:
         x = self.any()
         self.keep(self.recorder.gate(x, self.random.choice(self.known[x.shape[1]]), "silu"))
+
+    def feed_forward(self) -> None:
+        """As a model does; sometimes with something else that reads what lies between."""
+        x, width = self.any(), self.random.choice(WIDTHS)
+        gate, up = (self.recorder.linear(x, self.matrix(width, x.shape[1]), None) for _ in range(2))
+        gated = self.recorder.gate(gate, up, self.random.choice(("silu", "gelu_tanh")))
+        out = self.recorder.linear(gated, self.matrix(x.shape[1], width), None)
+        self.keep(self.recorder.add(x, out))
+        if self.random.random() < 0.3:
+            self.keep(self.random.choice((gate, up, gated)))
 
     def add(self) -> None:
         x = self.any()

@@ -59,6 +59,6 @@ OUTRIDER_API int32_t outrider_linear(const Kernels *kernels, int32_t kind, int32
     if (!kernels || !valid(kind, rows, inputs) || tile_begin < 0) return BAD_ARGUMENT;
     const Matrix matrix = matrix_of(kind, rows, inputs, data);
     if (tile_end > num_tiles(matrix)) return BAD_ARGUMENT;
-    kernels->linear(LinearCall{&matrix, {blocks, num_x}, x, num_x, bias, add, y, stride}, tile_begin, tile_end);
+    kernels->linear(LinearCall{&matrix, {blocks, num_x}, x, num_x, bias, add, y, stride, 0}, tile_begin, tile_end);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "../formats/pack.h"
 #include "attention.h"
+#include "gated.h"
 #include "race.h"
 #include "rows.h"
 
@@ -17,7 +18,7 @@ static void embed(const Matrix &matrix, const int64_t *token, int32_t count, flo
 #define OUTRIDER_NAME(x) OUTRIDER_TEXT(x)
 
 static constexpr Kernels TABLE = {
-    OUTRIDER_NAME(OUTRIDER_ISA), linear, embed, quantise, norm, gate, add, softcap, weigh, rotate, attend,
+    OUTRIDER_NAME(OUTRIDER_ISA), linear, gated_linear, embed, quantise, norm, gate, add, softcap, weigh, rotate, attend,
     attention_scratch, argmax, contender, sum_exp,
 };
 

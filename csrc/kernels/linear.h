@@ -20,7 +20,7 @@ constexpr int AHEAD_BYTES = 8192; // how far the weights are prefetched
 
 OUTRIDER_INLINE void finish(const LinearCall &call, int tile, int row, F sum) {
     const int first = tile * TILE_ROWS, left = call.matrix->rows - first, count = left < TILE_ROWS ? left : TILE_ROWS;
-    const int64_t at = row * call.stride + first;
+    const int64_t at = row * call.stride + first - call.origin;
     const bool whole = count == TILE_ROWS;
     if (call.bias) sum = sum + (whole ? load(call.bias + first) : load_first(call.bias + first, count));
     if (call.add) sum = sum + (whole ? load(call.add + at) : load_first(call.add + at, count));

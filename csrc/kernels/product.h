@@ -75,8 +75,8 @@ template <class S> OUTRIDER_INLINE F with_group(const Weights &w, const InputBlo
     return sum;
 }
 
-// Weights to be fetched while others are multiplied: for each group `step` bytes, from byte `at` on, of each of the tiles
-// from `start` on; behind their ends it goes on with as many tiles after them.
+// Weights to be fetched while others are multiplied: for each group `step` bytes, from byte `at` on, of each of the
+// tiles from `start` on; behind their ends it goes on with as many tiles after them.
 struct Ahead {
     const uint8_t *start;
     int64_t at, step, tile;

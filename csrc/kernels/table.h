@@ -19,6 +19,15 @@ struct LinearCall {
     const float *add;     // or null; may be y itself
     float *y;
     int64_t stride;
+    int32_t origin; // the output that y begins with
+};
+
+// y = quantised(activation(x @ gate.T) * (x @ up.T)): two products of one shape, their outputs a multiple of 32.
+struct GatedCall {
+    const Matrix *gate, *up;
+    QuantisedRows x, y;
+    int32_t rows;
+    Activation activation;
 };
 
 // One layer of the paged cache, half precision: block b holds 16 consecutive positions of one sequence.
@@ -76,6 +85,7 @@ struct Field {
 struct Kernels {
     const char *name;
     void (*linear)(const LinearCall &, int32_t tile_begin, int32_t tile_end);
+    void (*gated_linear)(const GatedCall &, int32_t group_begin, int32_t group_end); // of 32 outputs, two tiles
     // y[i] = scale * row token[i] of the matrix
     void (*embed)(const Matrix &, const int64_t *token, int32_t count, float scale, float *y);
     void (*quantise)(const float *x, int32_t rows, int32_t inputs, QuantisedRows out); // from row 0 on

@@ -18,8 +18,8 @@
 
 namespace outrider {
 
-enum class Code : int32_t { EMBED, QUANTISE, LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP,
-                           PREVIOUS, CONVOLVE, COUNT };
+enum class Code : int32_t { EMBED, QUANTISE, LINEAR, GATED_LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND,
+                           SOFTCAP, PREVIOUS, CONVOLVE, COUNT };
 
 enum class Place : int32_t { FLOATS, QUANTISED, OUTSIDE }; // OUTSIDE: slot is an index into Run::outside
 

@@ -83,6 +83,19 @@ void product(const Kernels &kernels, Kind kind, Size size, Sums &sums) {
     }
 }
 
+void gated_product(const Kernels &kernels, Kind kind, Size size, Sums &sums) {
+    Packed gate(kind, size.outputs, size.inputs), up(Kind::NIBBLE_TWO_LEVEL, size.outputs, size.inputs);
+    Inputs inputs(kernels, size.rows, size.inputs);
+    Array<InputBlock> y(num_blocks(size.outputs) * size.rows);
+    const int32_t groups = size.outputs / 32, middle = groups / 2;
+    for (const Activation activation : {Activation::SILU, Activation::GELU_TANH}) {
+        const GatedCall call{&gate.matrix, &up.matrix, inputs.quantised(), {y.data(), size.rows}, size.rows, activation};
+        kernels.gated_linear(call, middle, groups);
+        kernels.gated_linear(call, 0, middle);
+        sums.add("gated " + std::to_string((int)kind), y);
+    }
+}
+
 void embedding(const Kernels &kernels, Kind kind, Sums &sums) {
     Packed packed(kind, 37, 288);
     Array<int64_t> token(5);
@@ -100,6 +113,8 @@ void linear_cases(const Kernels &kernels, Sums &sums) {
                               {8, 32, 512}, {9, 15, 256}, {16, 16, 32}, {64, 5, 32}, {67, 20, 288}, {0, 16, 32}};
     for (int kind = 0; kind < (int)Kind::COUNT; ++kind) {
         for (const Size &size : sizes) product(kernels, (Kind)kind, size, sums);
+        for (int32_t rows : {1, 6, 67})
+            if (is_quantised((Kind)kind)) gated_product(kernels, (Kind)kind, {rows, 288, 320}, sums);
         embedding(kernels, (Kind)kind, sums);
     }
 }

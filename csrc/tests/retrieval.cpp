@@ -90,6 +90,7 @@ void draft_suffixes(int64_t past, int64_t vocab, Sums &sums) {
     auto sequence = std::make_unique<SuffixSequence>("scope");
     sequence->extend(&text[7], 30);
     sequence->separate();
+    sequence->expect_output(200);
     for (int64_t round = 0; round < ROUNDS; ++round) {
         const int32_t *gained = &text[(size_t)round * 13];
         sequence->extend(gained, 1 + round % 13);
@@ -99,7 +100,9 @@ void draft_suffixes(int64_t past, int64_t vocab, Sums &sums) {
         draft("suffixes", suffixes, fork, round + 1, sums);
         if (round % 50 != 49) continue;
         suffixes.past.learn(fork.output().data(), (int64_t)fork.output().size(), fork.scope());
-        if (round % 100 == 99) sequence = std::make_unique<SuffixSequence>("scope");
+        if (round % 100 != 99) continue;
+        sequence = std::make_unique<SuffixSequence>("scope");
+        sequence->expect_output(1 + round);
     }
     const int64_t num_tokens = suffixes.past.num_tokens();
     sums.add("suffixes", &num_tokens, sizeof num_tokens);

@@ -11,13 +11,14 @@ import threading
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from native_programs import Bench, empty_step
 from native_targets import library, native_target
 from outrider.core.step import Step
 from outrider.errors import ConfigError
+from outrider.ops.native import recorder
 from outrider.ops.native.program import Pool
 
 REPETITIONS = 4
@@ -39,6 +40,18 @@ def test_threads_do_not_show(pools: dict[int, Pool], seed: int, length: int, row
         for pool in pools.values():
             found = bench.outputs(pool, rows, min(picked, rows), kernels)
             assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.integers(0, 40), st.sampled_from((0, 1, 2, 5, 11, 32, 65, 130)))
+def test_feed_forwards_in_one_piece_do_not_show(pools: dict[int, Pool], monkeypatch: pytest.MonkeyPatch, seed: int,
+                                                length: int, rows: int) -> None:
+    kernels, found = library().kernels(), Bench(seed, length)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "gated", lambda instructions, values: instructions)
+        wanted = Bench(seed, length).outputs(pools[1], rows, min(2, rows), kernels)
+    for pool in pools.values():
+        assert all(map(torch.equal, found.outputs(pool, rows, min(2, rows), kernels), wanted))
 
 
 def test_a_growing_and_shrinking_number_of_rows_does_not_show(pools: dict[int, Pool]) -> None:

@@ -103,6 +103,41 @@ def test_a_value_is_quantised_once(recorder: Recorder) -> None:
     assert found.values[found.instructions[-1].out].place == Place.OUTSIDE
 
 
+def feed_forward(recorder: Recorder, bias: torch.Tensor | None = None) -> list[torch.Tensor]:
+    """Gate, up, both together, and the product behind them."""
+    x = recorder.embed(TOKENS, MATRIX, 1.0)
+    gate, up = recorder.linear(x, MATRIX, bias), recorder.linear(x, MATRIX, None)
+    both = recorder.gate(gate, up, "gelu_tanh")
+    return [gate, up, both, recorder.linear(both, MATRIX, None)]
+
+
+def test_a_gated_feed_forward_is_one_instruction(recorder: Recorder) -> None:
+    found = recorder.finish({Outside.LOGITS: feed_forward(recorder)[-1]})
+    assert codes(found) == ["EMBED", "QUANTISE", "GATED_LINEAR", "LINEAR"]
+    one = found.instructions[2]
+    assert one.sizes == (1,) and found.values[one.out].place == Place.QUANTISED == found.values[one.inputs[0]].place
+    assert all(value.slot >= 0 for value in found.values)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_not_where_something_else_reads_what_lies_between(recorder: Recorder, which: int) -> None:
+    parts = feed_forward(recorder)
+    found = recorder.finish({Outside.LOGITS: recorder.add(parts[-1], parts[which])})
+    assert codes(found) == ["EMBED", "QUANTISE", "LINEAR", "LINEAR", "GATE", "QUANTISE", "LINEAR", "ADD"]
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_not_where_the_caller_wants_what_lies_between(recorder: Recorder, which: int) -> None:
+    parts = feed_forward(recorder)
+    found = recorder.finish({Outside.LOGITS: parts[-1], Outside.FEATURES: parts[which]})
+    assert codes(found) == ["EMBED", "QUANTISE", "LINEAR", "LINEAR", "GATE", "QUANTISE", "LINEAR"]
+
+
+def test_not_with_a_bias(recorder: Recorder) -> None:
+    found = recorder.finish({Outside.LOGITS: feed_forward(recorder, VECTOR)[-1]})
+    assert "GATED_LINEAR" not in codes(found)
+
+
 def test_a_product_takes_the_sum_behind_it_along(recorder: Recorder) -> None:
     x = recorder.embed(TOKENS, MATRIX, 1.0)
     y = recorder.add(x, recorder.linear(x, FLOATS, None))

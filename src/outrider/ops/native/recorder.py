@@ -10,6 +10,7 @@ A model's Python description is run once over a recorder, on meta tensors that c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -28,8 +29,8 @@ NONE = -1
 class Code(IntEnum):
     """The instructions of csrc/runtime/program.h."""
 
-    (EMBED, QUANTISE, LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP, PREVIOUS,
-     CONVOLVE) = range(13)
+    (EMBED, QUANTISE, LINEAR, GATED_LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP, PREVIOUS,
+     CONVOLVE) = range(14)
 
 
 class Place(IntEnum):
@@ -122,7 +123,8 @@ class Recorder:
         for outside, tensor in outputs.items():
             index = self._index[id(tensor)]
             found[outside] = self._values[index] = replace(self._values[index], place=Place.OUTSIDE, slot=outside)
-        recording = Recording(tuple(self._instructions), placed(self._instructions, self._values), found)
+        instructions = tuple(gated(self._instructions, self._values))
+        recording = Recording(instructions, placed(instructions, self._values), found)
         for kept in (self._instructions, self._values, self._index, self._quantised, self._alive):
             kept.clear()
         return recording
@@ -241,8 +243,31 @@ def _blank_step() -> Step:
     return Step(token_T, position_T, slot_T, (), row_R, previous_T, place_T)
 
 
+def gated(instructions: Sequence[Instruction], values: Sequence[Value]) -> list[Instruction]:
+    """The same, with two products, their gate and its rounding as one instruction where nobody else reads between."""
+    touches = Counter(value for one in instructions for value in (one.out, *one.inputs))
+    found: list[Instruction] = []
+    for one in instructions:
+        found.append(one)
+        if one.code == Code.QUANTISE and len(found) >= 4:
+            gate, up, middle, _ = found[-4:]
+            between = (gate.out, up.out, middle.out)
+            if (_is_gate(gate, up, middle, values) and one.inputs == (middle.out,)
+                    and all(touches[value] == 2 and values[value].place == Place.FLOATS for value in between)):
+                data = (gate.data[0], up.data[0])
+                found[-4:] = [Instruction(Code.GATED_LINEAR, one.out, gate.inputs[:1], middle.sizes, data=data)]
+    return found
+
+
+def _is_gate(gate: Instruction, up: Instruction, middle: Instruction, values: Sequence[Value]) -> bool:
+    """Whether these are two quantised products of the same rows, nothing added, and the gate of both."""
+    return ((gate.code, up.code, middle.code) == (Code.LINEAR, Code.LINEAR, Code.GATE)
+            and middle.inputs == (gate.out, up.out) and gate.inputs == up.inputs and gate.inputs[1] == NONE
+            and values[gate.inputs[0]].place == Place.QUANTISED and gate.data[1] is None and up.data[1] is None)
+
+
 def placed(instructions: Sequence[Instruction], values: Sequence[Value]) -> tuple[Value, ...]:
-    """Every value in a slot of the workspace that holds nothing that is still to be read."""
+    """Every value in a slot of the workspace that holds nothing that is still to be read; unused ones anywhere."""
     last_use = {value: at for at, one in enumerate(instructions) for value in (one.out, *one.inputs)}
     found, free, num_slots = list(values), list[int](), 0
     for at, one in enumerate(instructions):
@@ -254,4 +279,5 @@ def placed(instructions: Sequence[Instruction], values: Sequence[Value]) -> tupl
         for value in {one.out, *one.inputs}:
             if value >= 0 and last_use[value] == at and found[value].place != Place.OUTSIDE:
                 free.append(found[value].slot)
-    return tuple(found)
+    return tuple(value if at in last_use or value.place == Place.OUTSIDE else replace(value, slot=0)
+                 for at, value in enumerate(found))
