@@ -30,7 +30,7 @@ struct Value {
     int32_t picked; // 0: one row for each of the T packed rows, 1: one for each row that wants logits
 };
 
-// out and in name values (-1: none). What size, number and data mean is said at each code's function in program.cpp.
+// out and in name values (-1: none). What size, number and data mean is said at each code's function in worker.h.
 struct Instruction {
     Code code;
     int32_t out;
