@@ -12,7 +12,7 @@ from outrider.bench.workload import Prompt, Workload
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
 from outrider.core.tree import Budget
-from outrider.drafting.interface import HostDrafter
+from outrider.drafting.interface import HostDrafter, SequenceContext
 from outrider.drafting.syntax import drafter_of
 from outrider.engine.config import EngineConfig
 from outrider.engine.engine import Engine
@@ -56,7 +56,8 @@ def test_every_position_has_what_a_member_says_there() -> None:
             for at, proposal in enumerate(own):
                 drafter = drafter_of(name, target_of())
                 assert isinstance(drafter, HostDrafter)
-                state, depth = after(drafter, text[: answer.num_prompt + at + 1]), min(16, 28 - at)
+                context, depth = SequenceContext(text[0], num_prompt=answer.num_prompt), min(16, 28 - at)
+                state = after(drafter, text[: answer.num_prompt + at + 1], context)
                 tree = drafter.draft(state, Budget(16, depth, 0.01)) if depth else proposal.tree
                 assert (proposal.tree, proposal.debt) == (tree, 0)
                 sizes.append(len(tree))
