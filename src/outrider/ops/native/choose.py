@@ -101,7 +101,8 @@ class Chooser:
         assert logits_RV.dtype == torch.float32 and logits_RV.is_contiguous() and len(requests) == len(draft)
         size, nodes = draft.token_BN.shape
         width = draft.max_depth + 1
-        token_BW, node_BW = torch.empty((2, size, width), dtype=torch.int64)
+        token_BW = torch.empty((size, width), dtype=torch.int64)
+        node_BW = torch.empty((size, width), dtype=torch.int64)
         count_B = torch.empty(size, dtype=torch.int64)
         asked = (Request * size)(*requests)
         call = _Round(logits_RV.data_ptr(), logits_RV.shape[-1], ctypes.addressof(asked),
