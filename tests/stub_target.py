@@ -55,9 +55,10 @@ def verdict(tree: DraftTree, coming_n: Sequence[int]) -> Verdict:
     return Verdict(tuple(path), coming_n[len(path)])
 
 
-def decode(drafter: HostDrafter[State], prompt_n: Sequence[int], answer_n: Sequence[int], budget: Budget) -> int:
+def decode(drafter: HostDrafter[State], prompt_n: Sequence[int], answer_n: Sequence[int], budget: Budget,
+           context: SequenceContext | None = None) -> int:
     """Runs rounds until `answer_n` is out; returns their number."""
-    state = after(drafter, [*prompt_n, answer_n[0]])
+    state = after(drafter, [*prompt_n, answer_n[0]], context)
     done, rounds = 1, 0
     while done < len(answer_n):
         tree = drafter.draft(state, budget)

@@ -8,6 +8,8 @@
 #include "../retrieval/ngrams.h"
 #include "../retrieval/suffixes.h"
 
+#include <algorithm>
+#include <cstring>
 #include <new>
 
 using namespace outrider::retrieval;
@@ -158,13 +160,43 @@ OUTRIDER_API SuffixSequence *outrider_suffixes_fork(const SuffixSequence *sequen
 
 OUTRIDER_API void outrider_suffixes_end(SuffixSequence *sequence) { delete sequence; }
 
+// Gives how many of the sequences have news afterwards.
 OUTRIDER_API int32_t outrider_suffixes_ingest(const Gain *gains, int64_t num_gains, const int32_t *tokens) {
-    return guarded([&] {
+    int32_t num_news = 0;
+    const int32_t code = guarded([&] {
         for (int64_t i = 0; i < num_gains; tokens += gains[i++].count) {
             SuffixSequence &sequence = *static_cast<SuffixSequence *>(gains[i].sequence);
             sequence.extend(tokens, gains[i].count);
             sequence.emit(tokens + gains[i].count - gains[i].emitted, gains[i].emitted);
+            num_news += sequence.has_news();
         }
+    });
+    return code == DONE ? num_news : code;
+}
+
+// Of the last ingest: where the output begins, if it did just then, or else -1, into `output`; then, where it is not
+// null, the four numbers of each `Hunk` that was learnt. Gives their number.
+OUTRIDER_API int64_t outrider_suffixes_news(const SuffixSequence *sequence, int64_t *output, int32_t *hunks) {
+    const std::vector<Hunk> &news = sequence->alignment().edits().news();
+    *output = sequence->has_begun() ? sequence->alignment().output() : -1;
+    if (hunks) std::memcpy(hunks, news.data(), news.size() * sizeof(Hunk));
+    return static_cast<int64_t>(news.size());
+}
+
+// Tokens from `begin` on, at most `count`; gives how many there are.
+OUTRIDER_API int64_t outrider_suffixes_text(const SuffixSequence *sequence, int64_t begin, int64_t count, int32_t *tokens) {
+    const std::vector<int32_t> &text = sequence->tokens();
+    const int64_t num_tokens = std::max<int64_t>(std::min(count, static_cast<int64_t>(text.size()) - begin), 0);
+    if (num_tokens) std::copy_n(text.begin() + begin, num_tokens, tokens);
+    return num_tokens;
+}
+
+// While the sequence copies, it may replace `num_old` of the tokens by the `num_new` behind them.
+OUTRIDER_API int32_t outrider_suffixes_teach(SuffixSequence *sequence, const int32_t *tokens, int64_t num_old,
+                                             int64_t num_new, int32_t is_told) {
+    return guarded([&] {
+        const int32_t *middle = tokens + num_old;
+        sequence->teach({Mark::SPAN, {tokens, middle}, {middle, middle + num_new}, is_told != 0});
     });
 }
 

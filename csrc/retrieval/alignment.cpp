@@ -49,7 +49,7 @@ void Alignment::change(const std::vector<int32_t> &text, int32_t here) {
     const Source found = resume(text);
     if (found.length >= AGREED) {
         const int32_t agreed = std::min(found.length, here + 1 - begun_);
-        if (found.position - agreed >= at_) edits_.learn(text, at_, found.position - agreed, begun_, here + 1 - agreed);
+        if (found.position - agreed >= at_) edits_.learn(text, {at_, found.position - agreed, begun_, here + 1 - agreed});
         stand(found.position, found.length);
     } else if (here - begun_ >= MAX_ELAPSED) {
         stand(NONE, 0);
@@ -70,8 +70,8 @@ Source Alignment::resume(const std::vector<int32_t> &text) const {
 
 const Edit *Alignment::begun_edit(const std::vector<int32_t> &text) const {
     for (const Edit &edit : edits_.known()) {
-        if (!edit.fits(text, at_) || edit.put + done(text) > edit.end) continue;
-        if (std::equal(text.begin() + begun_, text.end(), text.begin() + edit.put)) return &edit;
+        if (!edit.fits(text, at_) || static_cast<size_t>(done(text)) > edit.new_n.size()) continue;
+        if (std::equal(text.begin() + begun_, text.end(), edit.new_n.begin())) return &edit;
     }
     return nullptr;
 }

@@ -23,7 +23,9 @@ class Alignment {
     bool is_changing() const { return begun_ != NONE; }
     int32_t at() const { return at_; }
     int32_t run() const { return run_; }
+    int32_t output() const { return output_; }
     const Edits &edits() const { return edits_; }
+    Edits &edits() { return edits_; }
     const Source &fresh() const { return fresh_; } // a place before the output that was not put out yet, if there is one
     // While changing: how many tokens were changed so far; where to copy on; the known edit that it may be, or null.
     int32_t done(const std::vector<int32_t> &text) const { return static_cast<int32_t>(text.size()) - begun_; }

@@ -103,10 +103,10 @@ void Growth::guess(const Context &context, const std::vector<int32_t> &text, dou
 
 // What a copy or an edit says next, NONE at the end of the text or below zero at a separator; and the place behind it.
 static Step step(const Context &context, const std::vector<int32_t> &text) {
-    if (context.put < context.end) {
+    if (context.put != context.end) {
         Context below = context;
         ++below.put;
-        return {text[static_cast<size_t>(context.put)], below};
+        return {*context.put, below};
     }
     const size_t position = static_cast<size_t>(context.where);
     if (position >= text.size()) return {NONE, context};
@@ -116,7 +116,7 @@ static Step step(const Context &context, const std::vector<int32_t> &text) {
 void Growth::guess_copy(const Context &context, const std::vector<int32_t> &text, double least) {
     const Step next = step(context, text);
     if (next.token < 0) return;
-    double chance = context.put < context.end ? EDIT_TRUST : Trust::of(trust_.copy, context.length);
+    double chance = context.put != context.end ? EDIT_TRUST : Trust::of(trust_.copy, context.length);
     if (!context.is_plain) chance = guess_edits(context, text, chance, least);
     if (chance >= least) guesses_.push_back({chance, next.token, next.below});
 }

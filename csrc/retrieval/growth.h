@@ -12,22 +12,23 @@
 namespace outrider::retrieval {
 
 // A place in some text that the last tokens agree with. Of an automaton: all places of a state; else one place of the
-// sequence's own text, a copy, which known edits may change, but for one that `is_plain`; or, from `put` to `end`, such
-// an edit, behind which the copy goes on.
+// sequence's own text, a copy, which known edits may change, but for one that `is_plain`; or, from `put` to `end`, what
+// such an edit puts there, behind which the copy goes on.
 struct Context {
     const SuffixAutomaton *automaton;
     int32_t where; // a state, or a position
     int32_t length;
     const Edits *edits = nullptr;
     bool is_plain = false;
-    int32_t put = 0, end = 0;
+    const int32_t *put = nullptr, *end = nullptr;
 
     static Context copy(int32_t position, int32_t length, const Edits &edits, bool is_plain = false) {
         return {nullptr, position, length, &edits, is_plain};
     }
     // A known edit at a position of the source, of which `done` tokens are put out already.
     static Context change(const Edit &edit, int32_t position, const Edits &edits, int32_t done = 0) {
-        return {nullptr, position + edit.size(), AFTER_EDIT, &edits, true, edit.put + done, edit.end};
+        const int32_t *put = edit.new_n.data();
+        return {nullptr, position + edit.size(), AFTER_EDIT, &edits, true, put + done, put + edit.new_n.size()};
     }
 
     static constexpr int32_t AFTER_EDIT = 4; // tokens of agreement that a copy is worth right behind an edit

@@ -8,6 +8,8 @@ constexpr int64_t PLACING_TOKENS = 64;
 constexpr int32_t SEPARATOR = -1;
 
 void SuffixSequence::extend(const int32_t *token, int64_t count) {
+    alignment_.edits().forget_news();
+    num_known_ = static_cast<int32_t>(tokens_.size());
     for (int64_t i = 0; i < count; ++i) {
         own_.append(token[i]);
         tokens_.push_back(token[i]);

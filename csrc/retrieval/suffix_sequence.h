@@ -30,6 +30,12 @@ class SuffixSequence {
 
     void extend(const int32_t *token, int64_t count);
     void separate();
+    // Of what came last: whether the output begins in it, or else edits were learnt.
+    bool has_begun() const {
+        return num_known_ <= alignment_.output() && alignment_.output() < static_cast<int32_t>(tokens_.size());
+    }
+    bool has_news() const { return has_begun() || !alignment_.edits().news().empty(); }
+    void teach(Edit taught) { alignment_.edits().teach(std::move(taught)); }
     void emit(const int32_t *token, int64_t count) { output_.insert(output_.end(), token, token + count); }
     // The output begins behind so many tokens more, 0 where nobody knows.
     void expect_output(int64_t num_prompt) {
@@ -51,6 +57,7 @@ class SuffixSequence {
     std::string scope_;
     SuffixAutomaton own_;
     std::vector<int32_t> tokens_, output_;
+    int32_t num_known_ = 0; // tokens before those that came last
     Alignment alignment_;
     std::vector<Cursor> cursors_;
 };

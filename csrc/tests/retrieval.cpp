@@ -95,6 +95,8 @@ void draft_suffixes(int64_t past, int64_t vocab, Sums &sums) {
         const int32_t *gained = &text[(size_t)round * 13];
         sequence->extend(gained, 1 + round % 13);
         sequence->emit(gained, 1 + round % 13);
+        for (const Hunk &hunk : std::vector<Hunk>(sequence->alignment().edits().news()))
+            sequence->teach({Mark::SPAN, {sequence->tokens()[(size_t)hunk.start] + 1}, {1, 2}, round % 2 == 0});
         draft("suffixes", suffixes, *sequence, round, sums);
         SuffixSequence fork = *sequence;
         draft("suffixes", suffixes, fork, round + 1, sums);

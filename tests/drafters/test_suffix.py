@@ -11,6 +11,7 @@ from outrider.core.tree import Budget
 from outrider.drafting.interface import SequenceContext
 from outrider.errors import ConfigError
 from stub_target import after, build, decode
+from toy_vocabulary import ToyVocabulary, tokens
 
 TEXT = st.lists(st.integers(0, 4), min_size=2, max_size=60)
 TEXT_A = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
@@ -81,6 +82,27 @@ def test_what_was_changed_before_is_drafted_changed(native: str, old: list[int],
     state = after(drafter, [1, *text(old), 2, *text(new)[: 4 * (10 + len(new)) - len(new)]])
     first = [*new, *range(140, 150)][:2]
     assert drafter.draft(state, Budget(4, 4)).token_N[:2] == first
+
+
+FILE = "```\nclass Task:\nself.task:name\nself.task_name:TASK\n```\n"
+NEW_FILE = "```\nclass Job:\nself.job:name\nself.job_name:JOB\n```\n"
+
+
+def rounds_to_rename(spec: str, request: str, vocabulary: ToyVocabulary | None) -> int:
+    prompt, answer = tokens(FILE + request), tokens(NEW_FILE)
+    drafter = build(spec)
+    context = SequenceContext(prompt[0], num_prompt=len(prompt), vocabulary=vocabulary)
+    return decode(drafter, prompt, answer, Budget(16, 16), context)
+
+
+@pytest.mark.parametrize("native", ["yes", "no"])
+@pytest.mark.parametrize("request_, fewer", [("`Task` to `Job`.\n", 3), ("name it\n", 2)])
+def test_a_name_is_drafted_replaced_in_all_its_spellings(native: str, request_: str, fewer: int) -> None:
+    """As soon as the prompt asks for it, or after the first of four places where it is replaced."""
+    spec = f"suffix:max=64;floor=0.05;native={native}"
+    plain = rounds_to_rename(spec, request_, None)
+    assert rounds_to_rename(spec, request_, ToyVocabulary()) <= plain - fewer
+    assert rounds_to_rename(f"{spec};respell=no", request_, ToyVocabulary()) == plain
 
 
 def test_past_outputs_are_drafted_from_and_prompts_are_not() -> None:

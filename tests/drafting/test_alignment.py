@@ -64,14 +64,14 @@ def test_a_change_ends_where_two_tokens_agree_and_is_learnt() -> None:
     alignment, text = aligned([*text, 111, 112])
     assert alignment.is_copying and (alignment.at, alignment.run) == (13, 2)
     edit, = alignment.edits.known
-    assert (text[edit.start : edit.stop], text[edit.put : edit.end]) == ([110], [900])
+    assert (edit.old_n, edit.new_n) == ([110], [900])
 
 
 def test_what_is_left_out_and_what_is_put_in_is_learnt_too() -> None:
     edit, = aligned([*SOURCE, *SOURCE[:10], *SOURCE[12:14]])[0].edits.known
-    assert (edit.start, edit.stop, edit.end - edit.put) == (10, 12, 0)
+    assert (edit.old_n, edit.new_n) == ([110, 111], [])
     inserted = aligned([*SOURCE, *SOURCE[:10], 900, 901, *SOURCE[10:12]])[0].edits.known
-    assert [(edit.start, edit.stop, edit.put, edit.end) for edit in inserted] == [(10, 10, 50, 52)] * 2
+    assert [(edit.old_n, edit.new_n) for edit in inserted] == [([110], [900, 901]), ([109], [900, 901])]
 
 
 def test_a_copy_resumes_behind_its_last_place() -> None:
@@ -107,7 +107,7 @@ def test_known_edits_are_recognised_while_they_are_put_out() -> None:
     text = [*source, *SOURCE[:10], 60, 61, 62, *SOURCE[10:20], 60]
     alignment, _ = aligned(text)
     edit = alignment.begun_edit(text)
-    assert edit is not None and text[edit.put : edit.end] == [60, 61, 62]
+    assert edit is not None and edit.new_n == [60, 61, 62]
     alignment, text = aligned([*text, 63])
     assert alignment.begun_edit(text) is None
 

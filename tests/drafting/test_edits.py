@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outrider.drafting.edits import Edit, Edits, Mark, hunks
+from outrider.drafting.edits import Edit, Edits, Mark, Trials, hunks
 
 SPAN = st.lists(st.integers(0, 3), max_size=12)
 
@@ -27,7 +27,7 @@ def test_hunks_turn_the_old_span_into_the_new_one(old: list[int], new: list[int]
     for hunk in hunks(text, 0, len(old), len(old), len(text)):
         assert text[at : hunk.start] == text[put : hunk.put], "between hunks nothing changed"
         made += [*text[at : hunk.start], *text[hunk.put : hunk.end]]
-        assert hunk.size or hunk.end > hunk.put or not text
+        assert hunk.stop > hunk.start or hunk.end > hunk.put or not text
         at, put = hunk.stop, hunk.end
     assert [*made, *text[at : len(old)]] == new
 
@@ -60,7 +60,7 @@ def test_an_edit_is_believed_by_how_often_it_came_again() -> None:
         assert (edit.hits, edit.misses) == (count - 1, 0)
         chances.append(edits.chance(edit))
     assert chances == sorted(chances) and chances[0] < 0.5 < chances[1]
-    edits.passed([1, 1], 0)  # not there: another text
+    edits.passed([3, 1], 0)  # not there
     edits.passed(text, 2)
     assert edit.misses == 1 and edits.chance(edit) < chances[-1]
 
@@ -79,17 +79,20 @@ def test_another_replacement_of_the_same_tokens_speaks_against_the_first() -> No
 
 
 def test_in_another_text_only_what_came_again_is_known() -> None:
-    edits, text = learnt(([1], [2]), ([3], [4]), ([1], [2]))
+    edits, _ = learnt(([1], [2]), ([3], [4]), ([1], [2]))
+    edits.teach([5], [6], told=True)
+    edits.teach([7], [8], told=False)
     edits.move_on()
-    assert [text[edit.start] for edit in edits.known] == [1]
-    assert not edits.tried and not edits.held
+    assert [edit.old_n for edit in edits.known] == [[1], [5]], "nor is forgotten what the request asks for"
+    assert edits.seen == Trials()
 
 
 def test_old_edits_make_room() -> None:
-    edits, text = learnt(*[([number], [100]) for number in range(10, 60)])
-    assert [text[edit.start] for edit in edits.known] == list(range(59, 27, -1))
+    edits, text = learnt(*[([number], [100]) for number in range(10, 100)])
+    assert [edit.old_n for edit in edits.known] == [[number] for number in range(99, 35, -1)]
     edits.learn(text, 2, 2 + 1, 5, 6)
-    assert len(edits.known) == 32
+    edits.teach([7], [8], told=False)
+    assert len(edits.known) == 64 and edits.known[0].old_n == [10] and edits.known[-1].old_n == [7]
 
 
 @pytest.mark.parametrize("old, new", [([1] * 17, [2]), ([1], [2] * 17)])
@@ -101,5 +104,34 @@ def test_a_copy_is_independent() -> None:
     edits, text = learnt(([1], [2]))
     other = edits.copy()
     other.passed(text, 2)
-    assert edits.known == [Edit(Mark.SPAN, 2, 3, 5, 6)] != other.known
-    assert (edits.tried, other.tried) == (0, 1)
+    assert edits.known == [Edit(Mark.SPAN, [1], [2])] != other.known
+    assert (edits.seen, other.seen) == (Trials(), Trials(tried=1))
+
+
+def test_what_is_taught_is_believed_as_what_it_is_and_counts_from_there_on() -> None:
+    edits = Edits()
+    edits.teach([1, 2], [3], told=True)
+    edits.teach([4], [5], told=False)
+    edits.teach([4], [5], told=False)
+    told, derived = edits.known
+    assert edits.chance(told) > 0.5 > edits.chance(derived)
+    text = [9, 1, 2, 9, 3, 9]
+    edits.learn(text, 1, 3, 4, 5)
+    assert edits.known == [told, derived] and told.hits == 1 and not edits.news, "it is not learnt again"
+    edits.passed([4], 0)
+    assert (edits.told, edits.seen) == (Trials(1, 1), Trials(1, 0))
+
+
+def test_told_edits_that_fail_are_believed_less_and_so_are_the_others() -> None:
+    edits = Edits()
+    for token in (1, 2, 3):
+        edits.teach([token], [9], told=True)
+    before = edits.chance(edits.known[2])
+    edits.passed([1, 2], 0)
+    edits.passed([1, 2], 1)
+    assert edits.chance(edits.known[0]) < edits.chance(edits.known[2]) < before
+
+
+def test_news_are_the_spans_that_were_not_known() -> None:
+    edits, text = learnt(([1], [2]), ([], [3]), ([4], []), ([1], [2]))
+    assert [text[hunk.start] for hunk in edits.news] == [1]

@@ -15,7 +15,7 @@ from outrider.engine.engine import Engine
 from outrider.target.decoder import DecoderTarget
 from outrider.target.pack import Entry, pack
 from outrider.testing.tape import Recorder, Tape
-from tiny_engine import dense_logits, forger, generate, target_of
+from tiny_engine import dense_logits, forger, generate, target_of, tiny_tokenizer
 
 TAPS = (0, 1)
 
@@ -104,3 +104,13 @@ def check_candidates(target: DecoderTarget, commit: Commit, before: list[int]) -
         path = [commit.tree.token_N[step] for step in commit.tree.path_to(node)]
         best = dense_logits(target, [*before, *path])[-1].topk(3).indices.tolist()
         assert list(commit.candidates.top_MK[node + 1]) == best
+
+
+def test_drafters_hear_how_long_the_prompt_is_and_how_tokens_are_spelt() -> None:
+    target = target_of()
+    recorder = Recorder(forger(target, generate(target, "none", [Request((1, 2, 3))]), seed=3, faith=0.9))
+    engine = Engine(target, recorder, tiny_tokenizer())
+    engine.add(Request((1, 2, 3)))
+    engine.run()
+    tape, = recorder.tapes
+    assert tape.context.num_prompt == 3 and tape.context.vocabulary is tiny_tokenizer()

@@ -96,8 +96,7 @@ class Alignment:
         """While changing: the known edit that it may be, of which the output has a part by now."""
         done = len(token_n) - self.begun
         return next((edit for edit in self.edits.fitting(token_n, self.at)
-                     if edit.put + done <= edit.end
-                     and token_n[edit.put : edit.put + done] == token_n[self.begun :]), None)
+                     if done <= len(edit.new_n) and edit.new_n[:done] == token_n[self.begun :]), None)
 
     def copy(self) -> Alignment:
         return Alignment(self.at, self.run, self.begun, self.output, self.fresh, self.edits.copy())

@@ -3,12 +3,12 @@
     source   … ( code , name ) …  self . code = code …          learnt:  code -> sku      where `code` stands
     output   … ( sku  , name ) …  self . sku  = …                        "" -> : float    behind a token, before another
 
-An edit is a span of the source and what stands for it in the output, both as positions in the sequence's own tokens. A
-span that was replaced is known again by its tokens, an insertion by the token before it or by the one behind it; as
+A span that was replaced is known again by its tokens, an insertion by the token before it or by the one behind it; as
 renames bind to the former, annotations to the latter, there are two edits of each insertion, and the better one lasts.
 
 How sure it is that an edit comes again depends on how often it did, and for one that was seen once on how often others
-of the same copy did: refactorings repeat themselves, repairs do not.
+of the same copy did: refactorings repeat themselves, repairs do not. An edit may also be taught, by who knows how else
+the tokens can be spelt (`drafting.respelling`); those that the request asked for were right 7 to 9 times in 10.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-_MOST, _LONGEST, _LARGEST_TABLE = 32, 16, 1024
-_USUAL, _BELIEF = 0.35, 2.0  # of edits that were seen once so many come again, and how many trials that is worth
+from outrider.core.hunk import Hunk
+
+_MOST, _LONGEST, _LARGEST_TABLE = 64, 16, 1024
+_MOST_NEWS = 8
+_USUAL, _TOLD, _BELIEF = 0.35, 0.8, 2.0  # of edits seen once, or told, so many come (again); trials that this is worth
 _OWN_BELIEF = 1.5  # trials that this is worth for an edit
 
 
@@ -32,44 +35,55 @@ class Mark(Enum):
 
 @dataclass(slots=True)
 class Edit:
-    """Tokens `start` to `stop` became tokens `put` to `end`; how often it came again, and how often not since."""
+    """The tokens `old_n`, or none beside the one token `old_n`, become `new_n`; how often that came again, and how
+    often not since. The request `told` of it, or else it was seen.
+    """
 
     mark: Mark
-    start: int
-    stop: int
-    put: int
-    end: int
+    old_n: list[int]
+    new_n: list[int]
+    told: bool = False
     hits: int = 0
     misses: int = 0
 
     @property
     def size(self) -> int:
         """Tokens that it replaces."""
-        return self.stop - self.start
+        return len(self.old_n) if self.mark is Mark.SPAN else 0
 
     def fits(self, token_n: Sequence[int], at: int) -> bool:
         """Whether it may come again at this position of the source."""
-        if self.mark is Mark.SPAN:
-            return token_n[at : at + self.size] == token_n[self.start : self.stop]
-        if self.mark is Mark.BEFORE:
-            return at > 0 and token_n[at - 1] == token_n[self.start - 1]
-        return token_n[at] == token_n[self.start]
+        at -= self.mark is Mark.BEFORE
+        return at >= 0 and token_n[at : at + len(self.old_n)] == self.old_n
+
+    def is_same(self, other: Edit) -> bool:
+        return self.mark is other.mark and self.old_n == other.old_n and self.new_n == other.new_n
+
+
+@dataclass(slots=True)
+class Trials:
+    """How many edits had a chance to come (again), and how many of them did."""
+
+    tried: int = 0
+    held: int = 0
 
 
 @dataclass(slots=True)
 class Edits:
-    """The last edits of a sequence, the newest first; `tried` of those seen once had a chance to come again."""
+    """The last edits of a sequence, the newest first. `news` are those learnt of late."""
 
     known: list[Edit] = field(default_factory=list)
-    tried: int = 0
-    held: int = 0
+    seen: Trials = field(default_factory=Trials)
+    told: Trials = field(default_factory=Trials)
+    news: list[Hunk] = field(default_factory=list)
 
     def fitting(self, token_n: Sequence[int], at: int) -> Iterator[Edit]:
         return (edit for edit in self.known if edit.fits(token_n, at))
 
     def chance(self, edit: Edit) -> float:
-        """That it comes again where it fits."""
-        usual = (_USUAL * _BELIEF + self.held) / (_BELIEF + self.tried)
+        """That it comes (again) where it fits."""
+        trials, usual = (self.told, _TOLD) if edit.told else (self.seen, _USUAL)
+        usual = (usual * _BELIEF + trials.held) / (_BELIEF + trials.tried)
         return (edit.hits + _OWN_BELIEF * usual) / (edit.hits + edit.misses + _OWN_BELIEF)
 
     def passed(self, token_n: Sequence[int], at: int) -> None:
@@ -80,61 +94,72 @@ class Edits:
     def learn(self, token_n: Sequence[int], start: int, stop: int, put: int, end: int) -> None:
         """A span of the source, perhaps empty, became a span of the output; told apart into its smallest parts."""
         for hunk in hunks(token_n, start, stop, put, end):
-            if hunk.size > _LONGEST or hunk.end - hunk.put > _LONGEST:
+            size, new_n = hunk.stop - hunk.start, list(token_n[hunk.put : hunk.end])
+            if size > _LONGEST or len(new_n) > _LONGEST:
                 continue
-            if hunk.size:
-                self._learn(token_n, hunk)
+            if size:
+                replaced = Edit(Mark.SPAN, list(token_n[hunk.start : hunk.stop]), new_n)
+                if self._learn(token_n, hunk.start, replaced) and new_n and len(self.news) < _MOST_NEWS:
+                    self.news.append(hunk)
                 continue
             if hunk.start > 0:
-                self._learn(token_n, replace(hunk, mark=Mark.BEFORE))
-            self._learn(token_n, replace(hunk, mark=Mark.BEHIND))
+                self._learn(token_n, hunk.start, Edit(Mark.BEFORE, [token_n[hunk.start - 1]], new_n))
+            self._learn(token_n, hunk.start, Edit(Mark.BEHIND, [token_n[hunk.start]], new_n))
+
+    def teach(self, old_n: Sequence[int], new_n: Sequence[int], told: bool) -> None:
+        """Another span that may be replaced, behind all that is known."""
+        taught = Edit(Mark.SPAN, list(old_n), list(new_n), told)
+        if not any(edit.is_same(taught) for edit in self.known):
+            del self.known[_MOST - 1 :]
+            self.known.append(taught)
 
     def move_on(self) -> None:
         """Another text is copied: what came only once is forgotten, and how often edits come again is learnt anew."""
-        self.known = [edit for edit in self.known if edit.hits]
-        self.tried = self.held = 0
+        self.known = [edit for edit in self.known if edit.hits or edit.told]
+        self.seen = Trials()
 
     def copy(self) -> Edits:
-        return Edits([replace(edit) for edit in self.known], self.tried, self.held)
+        return Edits([replace(edit) for edit in self.known], replace(self.seen), replace(self.told), self.news.copy())
 
-    def _learn(self, token_n: Sequence[int], hunk: Edit) -> None:
-        """What fits here and says the same is right, what says something else is wrong."""
+    def _learn(self, token_n: Sequence[int], start: int, learnt: Edit) -> bool:
+        """What fits here and says the same is right, what says something else is wrong; whether it is new."""
         again = None
-        for edit in self.fitting(token_n, hunk.start):
-            if edit.mark is not hunk.mark:
+        for edit in self.fitting(token_n, start):
+            if edit.mark is not learnt.mark:
                 continue
-            is_same = edit.size == hunk.size and token_n[edit.put : edit.end] == token_n[hunk.put : hunk.end]
+            is_same = edit.is_same(learnt)
             self._count(edit, is_same)
             again = edit if is_same else again
         if again is None:
-            again = hunk
             del self.known[_MOST - 1 :]
         else:
             self.known = [edit for edit in self.known if edit is not again]
-        self.known.insert(0, again)
+        self.known.insert(0, again or learnt)
+        return again is None
 
     def _count(self, edit: Edit, came_again: bool) -> None:
         if not edit.hits and not edit.misses:
-            self.tried += 1
-            self.held += came_again
+            trials = self.told if edit.told else self.seen
+            trials.tried += 1
+            trials.held += came_again
         if came_again:
             edit.hits, edit.misses = edit.hits + 1, 0
         else:
             edit.misses += 1
 
 
-def hunks(token_n: Sequence[int], start: int, stop: int, put: int, end: int) -> list[Edit]:
+def hunks(token_n: Sequence[int], start: int, stop: int, put: int, end: int) -> list[Hunk]:
     """The parts of a change between which tokens stay, by a longest common subsequence, in order."""
     rows, columns = stop - start, end - put
     if not rows or not columns or rows * columns > _LARGEST_TABLE:
-        return [Edit(Mark.SPAN, start, stop, put, end)]
+        return [Hunk(start, stop, put, end)]
     common = _common(token_n[start:stop], token_n[put:end])
-    found: list[Edit] = []
+    found: list[Hunk] = []
     row = column = top = left = 0
     while row < rows and column < columns:
         if token_n[start + row] == token_n[put + column]:
             if row > top or column > left:
-                found.append(Edit(Mark.SPAN, start + top, start + row, put + left, put + column))
+                found.append(Hunk(start + top, start + row, put + left, put + column))
             row, column = row + 1, column + 1
             top, left = row, column
         elif common[row + 1][column] >= common[row][column + 1]:
@@ -142,7 +167,7 @@ def hunks(token_n: Sequence[int], start: int, stop: int, put: int, end: int) -> 
         else:
             column += 1
     if top < rows or left < columns:
-        found.append(Edit(Mark.SPAN, start + top, stop, put + left, end))
+        found.append(Hunk(start + top, stop, put + left, end))
     return found
 
 

@@ -31,6 +31,17 @@ State = TypeVar("State")
 Draws = Literal["nothing", "chains", "trees"]
 
 
+class Vocabulary(Protocol):
+    """How the target's tokens are spelt, as far as drafters may know: of a tokenizer, what they use."""
+
+    @property
+    def space_prefix(self) -> bool:
+        """Whether encoding puts a space before the text."""
+
+    def encode(self, text: str, *, special: bool) -> list[int]: ...
+    def token_bytes(self, token: int) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SequenceContext:
     """What is known of a sequence when it starts.
@@ -39,7 +50,7 @@ class SequenceContext:
     0 where that is not known. `prediction` is text the user expects, already tokenised, for drafters that copy. `scope`
     names whose memory may be read and written. Where there is a `draw`, the sequence is verified by a ratio rule: its
     drafts are `DrawnTree`s, drawn from the drafter's distribution with it. `pages` are there for drafters that declare
-    payloads.
+    payloads. `vocabulary` is the target's, where the tokens have any.
     """
 
     token: int
@@ -50,6 +61,7 @@ class SequenceContext:
     draw: DrawKey | None = None
     pages: Pages | None = None
     num_prompt: int = 0
+    vocabulary: Vocabulary | None = None
 
 
 class Memory(Protocol):

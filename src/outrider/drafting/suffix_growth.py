@@ -132,11 +132,11 @@ class CopyContext:
 
 @dataclass(slots=True)
 class EditContext:
-    """The tokens `put` to `end` of the sequence's own text, and then the copy from `position` on."""
+    """What an edit puts there, from its token `put` on, and then the copy from `position` on."""
 
     tokens: Sequence[int]
+    new_n: Sequence[int]
     put: int
-    end: int
     position: int
     edits: Edits
 
@@ -146,16 +146,16 @@ class EditContext:
 
     def step(self) -> tuple[int, Context]:
         """The token here, and what is behind it."""
-        token, put = self.tokens[self.put], self.put + 1
-        if put < self.end:
-            return token, EditContext(self.tokens, put, self.end, self.position, self.edits)
+        token, put = self.new_n[self.put], self.put + 1
+        if put < len(self.new_n):
+            return token, EditContext(self.tokens, self.new_n, put, self.position, self.edits)
         return token, CopyContext(self.tokens, self.position, _AFTER_EDIT, self.edits, True)
 
 
 def change(tokens: Sequence[int], edit: Edit, position: int, edits: Edits, done: int = 0) -> CopyContext | EditContext:
     """A known edit at a position of the source, of which `done` tokens are put out already."""
-    if edit.put + done < edit.end:
-        return EditContext(tokens, edit.put + done, edit.end, position + edit.size, edits)
+    if done < len(edit.new_n):
+        return EditContext(tokens, edit.new_n, done, position + edit.size, edits)
     return CopyContext(tokens, position + edit.size, _AFTER_EDIT, edits, True)
 
 

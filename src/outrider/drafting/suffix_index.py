@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from outrider.core.commit import Commit
+from outrider.core.hunk import News
 from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
 from outrider.drafting.alignment import Source
 from outrider.drafting.output_memory import OutputShelves, OutputStore
@@ -46,10 +47,20 @@ class SuffixRules:
 
 
 class SuffixIndex(RetrievalIndex[Any], Protocol):
-    """Its sequences' outputs go into `past` when they are finished."""
+    """Its sequences' outputs go into `past` when they are finished. `num_news` sequences had any in the last ingest."""
+
+    num_news: int
 
     @property
     def past(self) -> OutputStore: ...
+    def news(self, state: Any) -> News:
+        """Of the last ingest."""
+
+    def text(self, state: Any, begin: int, end: int) -> list[int]:
+        """Tokens of the sequence, as far as there are any between these positions; -1 is a separator."""
+
+    def teach(self, state: Any, old_n: Sequence[int], new_n: Sequence[int], told: bool) -> None:
+        """While it copies, it may replace `old_n` by `new_n`; `told` says that the request asks for it."""
 
 
 def suffix_index(rules: SuffixRules, max_past: int, native: bool) -> SuffixIndex:
@@ -65,7 +76,7 @@ class SuffixTwin(IndexTwin[SuffixState]):
     """The readable index."""
 
     def __init__(self, rules: SuffixRules, past: OutputShelves) -> None:
-        self.rules, self.past = rules, past
+        self.rules, self.past, self.num_news = rules, past, 0
 
     def start(self, token: int, prediction: Sequence[int], scope: str, num_prompt: int) -> SuffixState:
         state = SuffixState(scope)
@@ -82,6 +93,20 @@ class SuffixTwin(IndexTwin[SuffixState]):
         if commit.verdict is not None:
             # The prompt's last commit brings the first token of the answer along.
             state.output.extend(commit.token_n[-(commit.verdict.accepted + 1):])
+
+    def ingest(self, states: Sequence[SuffixState], commits: Sequence[Commit], frozen: bool) -> None:
+        super().ingest(states, commits, frozen)
+        news = [state.news() for state in states]
+        self.num_news = sum(one.output >= 0 or bool(one.hunks) for one in news)
+
+    def news(self, state: SuffixState) -> News:
+        return state.news()
+
+    def text(self, state: SuffixState, begin: int, end: int) -> list[int]:
+        return state.tokens[begin:end]
+
+    def teach(self, state: SuffixState, old_n: Sequence[int], new_n: Sequence[int], told: bool) -> None:
+        state.alignment.edits.teach(old_n, new_n, told)
 
     def fork(self, state: SuffixState) -> SuffixState:
         return state.copy()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from outrider.drafting.alignment import Alignment
+from outrider.core.hunk import News
+from outrider.drafting.alignment import NOWHERE, Alignment
 from outrider.drafting.suffix_automaton import ROOT, SuffixAutomaton
 
 _PLACING_TOKENS = 64
@@ -43,6 +44,7 @@ class SuffixState:
     alignment: Alignment = field(default_factory=Alignment)
     output: list[int] = field(default_factory=list)
     cursors: list[Cursor] = field(default_factory=list)
+    num_known: int = 0  # tokens before those that came last
 
     def expect_output(self, num_prompt: int) -> None:
         """It begins behind so many tokens more; 0 where nobody knows."""
@@ -51,6 +53,8 @@ class SuffixState:
 
     def extend(self, token_n: Sequence[int]) -> None:
         automaton = self.automaton
+        self.alignment.edits.news.clear()
+        self.num_known = len(self.tokens)
         for token in token_n:
             automaton.append(token)
             self.tokens.append(token)
@@ -59,13 +63,18 @@ class SuffixState:
         for cursor in self.cursors:
             cursor.advance(token_n)
 
+    def news(self) -> News:
+        output, edits = self.alignment.output, self.alignment.edits
+        has_begun = self.num_known <= output < len(self.tokens)
+        return News(output if has_begun else NOWHERE, tuple(edits.news))
+
     def separate(self) -> None:
         self.automaton.separate()
         self.tokens.append(_SEPARATOR)
 
     def copy(self) -> SuffixState:
         return SuffixState(self.scope, self.automaton.copy(), self.tokens.copy(), self.alignment.copy(),
-                           self.output.copy(), [cursor.copy() for cursor in self.cursors])
+                           self.output.copy(), [cursor.copy() for cursor in self.cursors], self.num_known)
 
     def place_cursors(self, automata: Sequence[SuffixAutomaton]) -> None:
         """One cursor for each automaton of past outputs; one that came up meanwhile walks the last tokens first."""

@@ -63,7 +63,7 @@ class Engine:
         self.policy = policy_of(self.config.policy, drafter, target) if policy is None else policy
         self.stats = Stats()
         self.seats = Seats(target, drafter, self.policy, self.config.rule, self.cache, self.config.max_sequences,
-                           self.stats)
+                           self.stats, tokenizer)
         self.scheduler = Scheduler(self.config, self.seats, self.context, margin)
         self._planner = Planner(self.config, target, self.policy, self.scheduler, self.cache, self.context, margin,
                                 most_of(self.config, drafter, target), self._fail)

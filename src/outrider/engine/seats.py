@@ -14,7 +14,7 @@ from outrider.core.commit import Commit, CommitBatch
 from outrider.core.distribution import History
 from outrider.core.rule import RuleName
 from outrider.core.stats import Stats
-from outrider.drafting.interface import Drafter, SequenceContext
+from outrider.drafting.interface import Drafter, SequenceContext, Vocabulary
 from outrider.engine.limits import limits_of
 from outrider.engine.rules import draw_key
 from outrider.engine.sequence import Sequence
@@ -27,10 +27,10 @@ class Seats:
     """Gives all of it, or takes all of it back."""
 
     def __init__(self, target: Target, drafter: Drafter[Any], policy: Policy, rule: RuleName, cache: KVCache[Any],
-                 num_slots: int, totals: Stats) -> None:
+                 num_slots: int, totals: Stats, vocabulary: Vocabulary | None) -> None:
         self.cache, self.slots = cache, Slots(num_slots, target.device)
         self._target, self._drafter, self._policy, self._rule = target, drafter, policy, rule
-        self._totals = totals
+        self._totals, self._vocabulary = totals, vocabulary
 
     def take(self, sequence: Sequence) -> None:
         """The sequence begins with what the cache still holds of its tokens."""
@@ -94,4 +94,5 @@ class Seats:
         request = sequence.request
         pages = self.cache.pages(sequence.row) if self._drafter.payloads else None
         return SequenceContext(sequence.tokens[0], request.sampling, sequence.key, request.prediction,
-                               request.scope, draw_key(self._rule, sequence), pages, sequence.num_prompt)
+                               request.scope, draw_key(self._rule, sequence), pages, sequence.num_prompt,
+                               self._vocabulary)

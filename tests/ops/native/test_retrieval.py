@@ -20,6 +20,7 @@ from outrider.drafting.interface import SequenceContext
 from outrider.drafting.retrieval import RetrievalDrafter
 from outrider.ops.native.retrieval import NativeLookups, NativeNgrams, NativeSuffixes
 from stub_target import StubTarget, build, verdict
+from toy_vocabulary import ToyVocabulary
 
 native_library()  # skips where none was built
 NGRAMS = ("ngram_hash:entries=4096", "ngram_hash:entries=16;floor=0", "ngram_hash:entries=1024;sizes=5/2/1;min=3;max=9")
@@ -110,7 +111,8 @@ class Story:
     def begin(self) -> None:
         prediction = tuple(self.text.next(self.rng.choice([0, 0, 1, 30])))
         context = SequenceContext(self.text.next(1)[0], prediction=prediction, scope=self.rng.choice(self.scopes),
-                                  num_prompt=self.rng.choice([0, 1, 2, 50, 300]))
+                                  num_prompt=self.rng.choice([0, 1, 2, 50, 300]),
+                                  vocabulary=self.rng.choice([None, ToyVocabulary()]))
         self.states.append(tuple(drafter.start(context) for drafter in self.pair.both))  # type: ignore[arg-type]
 
     def gain(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outrider.core.commit import Commit
+from outrider.core.hunk import Hunk, News
 from outrider.core.tree import EMPTY_TREE, Budget, DraftTree
 from outrider.ops.native.library import Library
 
@@ -261,7 +262,11 @@ class NativeSuffixes(_NativeIndex):
         super().__init__(library, "suffixes", _SuffixSettings(
             longest, min_match, cheap, max_past, floor, factor, offset, len(escape), len(trust), _address(escape),
             _address(trust)), longest)
+        self.num_news = 0
         self._ingest = self._function("ingest", _POINTER, _I64, _POINTER)
+        self._news = self._function("news", _POINTER, _POINTER, _POINTER, result=_I64)
+        self._text = self._function("text", _POINTER, _I64, _I64, _POINTER, result=_I64)
+        self._teach = self._function("teach", _POINTER, _POINTER, _I64, _I64, _I32)
         self._finish = self._function("finish", _POINTER, _POINTER)
         self._learn = self._function("learn", _POINTER, _POINTER, _I64, ctypes.c_char_p, _I64)
         self._num_tokens = self._function("num_tokens", _POINTER, result=_I64)
@@ -275,7 +280,24 @@ class NativeSuffixes(_NativeIndex):
 
     def ingest(self, states: Sequence[NativeState], commits: Sequence[Commit], frozen: bool) -> None:
         tokens = self._gather(states, commits)
-        _check(self._ingest(self._round.gains_at, len(states), _address(tokens)))
+        self.num_news = self._ingest(self._round.gains_at, len(states), _address(tokens))
+        _check(min(self.num_news, 0))
+
+    def news(self, state: NativeState) -> News:
+        output = np.zeros(1, np.int64)
+        hunks = np.zeros((self._news(state.address, output.ctypes.data, None), 4), np.int32)
+        self._news(state.address, output.ctypes.data, hunks.ctypes.data)
+        return News(int(output[0]), tuple(Hunk(*row) for row in hunks.tolist()))
+
+    def text(self, state: NativeState, begin: int, end: int) -> list[int]:
+        """Tokens of the sequence, as far as there are any between these positions; -1 is a separator."""
+        tokens = array("i", bytes(4 * (end - begin)))
+        return tokens[: self._text(state.address, begin, end - begin, _address(tokens))].tolist()
+
+    def teach(self, state: NativeState, old_n: Sequence[int], new_n: Sequence[int], told: bool) -> None:
+        """While it copies, it may replace `old_n` by `new_n`; `told` says that the request asks for it."""
+        tokens = array("i", [*old_n, *new_n])
+        _check(self._teach(state.address, _address(tokens), len(old_n), len(new_n), told))
 
     def finish(self, state: NativeState, frozen: bool) -> None:
         """The sequence is over; its output is learnt, and its state can be used no more."""
