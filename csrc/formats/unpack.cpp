@@ -4,11 +4,13 @@
 
 #include <cstring>
 
+#define CONSTANT_LAYOUT inline __attribute__((always_inline)) // into who knows the layout: four times as fast
+
 namespace outrider {
 namespace {
 
 // Byte j of vector i of two planes (see layout.h).
-int value_in_planes(const uint8_t *planes, int low, int high, int width, int i, int j) {
+CONSTANT_LAYOUT int value_in_planes(const uint8_t *planes, int low, int high, int width, int i, int j) {
     int value = planes[i * low / 8 * width + j] >> i * low % 8 & ((1 << low) - 1);
     if (high) value |= (planes[(low + i * high / 8) * width + j] >> i * high % 8 & ((1 << high) - 1)) << low;
     return value;
@@ -25,7 +27,7 @@ float half_in(const uint8_t *from, int index) {
 }
 
 // Of scale group g (16 or 32 inputs) and output r, from where the block's scales begin.
-Scale scale_of(const uint8_t *scales, const Layout &of, int g, int r) {
+CONSTANT_LAYOUT Scale scale_of(const uint8_t *scales, const Layout &of, int g, int r) {
     if (!of.two_level) {
         const uint8_t *own = scales + g * level_bytes(of);
         return {half_in(own, r), of.affine ? half_in(own, TILE_ROWS + r) : 0};
@@ -40,11 +42,12 @@ Scale scale_of(const uint8_t *scales, const Layout &of, int g, int r) {
 }
 
 // The 32 codes of output r in a group.
-void codes_of(const uint8_t *group, const Layout &of, int r, int *code) {
+CONSTANT_LAYOUT void codes_of(const uint8_t *group, const Layout &of, int r, int *code) {
     for (int i = 0; i < 32; ++i) code[i] = value_in_planes(group, of.low, of.high, 64, i / 4, r * 4 + i % 4);
 }
 
-void unpack_quantised(const uint8_t *from, const Layout &of, int inputs, int r, float factor, float *y) {
+template <Kind KIND> void unpack_quantised(const uint8_t *from, int inputs, int r, float factor, float *y) {
+    constexpr Layout of = layout_of(KIND);
     int code[32];
     for (int block = 0; block < num_blocks(inputs); ++block) {
         const int groups = groups_of_block(inputs, block);
@@ -61,6 +64,17 @@ void unpack_quantised(const uint8_t *from, const Layout &of, int inputs, int r, 
         from += block_bytes(of, groups);
     }
 }
+
+typedef void (*Unpack)(const uint8_t *from, int inputs, int r, float factor, float *y);
+
+constexpr Unpack UNPACK_QUANTISED[] = {
+    unpack_quantised<Kind::NIBBLE_HALF>,      unpack_quantised<Kind::NIBBLE_HALF_AFFINE>,
+    unpack_quantised<Kind::NIBBLE_TWO_LEVEL>, unpack_quantised<Kind::FIVE_HALF>,
+    unpack_quantised<Kind::FIVE_HALF_AFFINE>, unpack_quantised<Kind::FIVE_TWO_LEVEL>,
+    unpack_quantised<Kind::SIX_TWO_LEVEL>,    unpack_quantised<Kind::BYTE_HALF>,
+    unpack_quantised<Kind::THREE_TWO_LEVEL>,  unpack_quantised<Kind::TWO_TWO_LEVEL>,
+};
+static_assert(sizeof UNPACK_QUANTISED / sizeof *UNPACK_QUANTISED == (int)Kind::BFLOAT, "one for each quantised kind");
 
 void unpack_values(const uint8_t *from, Kind kind, int inputs, int r, float factor, float *y) {
     const int size = layout_of(kind).value_bytes;
@@ -82,7 +96,7 @@ void unpack_row(const Matrix &matrix, int64_t row, float scale, float *y) {
     const uint8_t *tile = matrix.data + row / TILE_ROWS * tile_bytes(of, matrix.inputs);
     const int r = row % TILE_ROWS;
     if (of.value_bytes) unpack_values(tile, matrix.kind, matrix.inputs, r, scale, y);
-    else unpack_quantised(tile, of, matrix.inputs, r, scale, y);
+    else UNPACK_QUANTISED[(int)matrix.kind](tile, matrix.inputs, r, scale, y);
 }
 
 } // namespace outrider
