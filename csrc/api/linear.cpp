@@ -1,14 +1,16 @@
 // Packed matrices and their products.
 #include "api.h"
 
-#include "../formats/pack.h"
+#include "../formats/screen.h"
 #include "../kernels/table.h"
+
+#include <new>
 
 using namespace outrider;
 
 namespace {
 
-constexpr int32_t BAD_ARGUMENT = -1, BAD_KIND = -2;
+constexpr int32_t BAD_ARGUMENT = -1, BAD_KIND = -2, OUT_OF_MEMORY = -3;
 
 bool valid(int32_t kind, int32_t rows, int32_t inputs) {
     if (kind < 0 || kind >= (int32_t)Kind::COUNT || rows < 0 || inputs <= 0) return false;
@@ -37,6 +39,21 @@ OUTRIDER_API int32_t outrider_matrix_pack(int32_t source, int32_t kind, const ui
     if (row_bytes < source_bytes((Source)source, inputs)) return BAD_ARGUMENT;
     const PackCall call{(Source)source, from, row_bytes, (Kind)kind, rows, inputs, to};
     return pack_tiles(call, tile_begin, tile_end) ? 0 : BAD_KIND;
+}
+
+// The screen of a quantised matrix (formats/screen.h), tiles tile_begin … tile_end: a matrix of kind NIBBLE_HALF, and
+// the slack of its outputs [rows].
+OUTRIDER_API int32_t outrider_screen_pack(int32_t kind, int32_t rows, int32_t inputs, const uint8_t *data,
+                                          int32_t tile_begin, int32_t tile_end, uint8_t *to, float *slack) {
+    if (!valid(kind, rows, inputs) || !is_quantised((Kind)kind) || tile_begin < 0) return BAD_ARGUMENT;
+    const Matrix matrix = matrix_of(kind, rows, inputs, data);
+    if (tile_end > num_tiles(matrix)) return BAD_ARGUMENT;
+    try {
+        pack_screen(matrix, tile_begin, tile_end, to, slack);
+    } catch (const std::bad_alloc &) {
+        return OUT_OF_MEMORY;
+    }
+    return 0;
 }
 
 // Rows `row` [count] as floats, times scale: y [count][inputs].

@@ -110,6 +110,7 @@ void read_floats(const uint8_t *from, int groups, RowBlock &to) {
 template <Source SOURCE> BlockReader quantising_reader(Kind kind) {
     if (kind == Kind::BYTE_HALF) return read_floats<SOURCE, quantise_bytes>;
     if (kind == Kind::NIBBLE_TWO_LEVEL) return read_floats<SOURCE, quantise_nibbles>;
+    if (kind == Kind::NIBBLE_HALF) return read_floats<SOURCE, quantise_symmetric_nibbles>;
     return nullptr;
 }
 

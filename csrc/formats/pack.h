@@ -23,7 +23,7 @@ struct RowBlock {
 typedef void (*BlockReader)(const uint8_t *from, int groups, RowBlock &to);
 
 // The reader of `source` for a matrix of `kind`, null if there is none: quantised sources become the one kind that
-// represents them exactly, F32, F16 and BF16 also BYTE_HALF and NIBBLE_TWO_LEVEL, rounded.
+// represents them exactly, F32, F16 and BF16 also BYTE_HALF, NIBBLE_TWO_LEVEL and NIBBLE_HALF, rounded.
 BlockReader block_reader(Source source, Kind kind);
 int64_t source_bytes(Source source, int inputs); // of so many inputs of a row
 bool copies_values(Source source, Kind kind);    // floats that stay floats
@@ -43,6 +43,7 @@ void read_q6_k(const uint8_t *from, int groups, RowBlock &to);
 // Quantisers: `x` has 32 * groups values.
 void quantise_bytes(const float *x, int groups, RowBlock &to);   // for BYTE_HALF
 void quantise_nibbles(const float *x, int groups, RowBlock &to); // for NIBBLE_TWO_LEVEL
+void quantise_symmetric_nibbles(const float *x, int groups, RowBlock &to); // for NIBBLE_HALF
 
 struct PackCall {
     Source source;

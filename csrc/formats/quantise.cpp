@@ -1,7 +1,8 @@
-// Rounding float weights: 8 bits by the largest of 32, 4 bits by least squares.
+// Rounding float weights: 8 bits by the largest of 32, 4 bits by least squares, or quickly by the extreme.
 #include "half.h"
 #include "pack.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -86,6 +87,18 @@ Fit search(const float *x, const float *weight) {
     return best;
 }
 
+// The value that is farthest from zero.
+float extreme_of(const float *x) {
+    float highest[8] = {}, lowest[8] = {};
+    for (int i = 0; i < GROUP; i += 8)
+        for (int j = 0; j < 8; ++j) {
+            highest[j] = x[i + j] > highest[j] ? x[i + j] : highest[j];
+            lowest[j] = x[i + j] < lowest[j] ? x[i + j] : lowest[j];
+        }
+    const float high = *std::max_element(highest, highest + 8), low = *std::min_element(lowest, lowest + 8);
+    return high > -low ? high : low;
+}
+
 float largest_of(const float *x, int count) {
     float best = 0;
     for (int i = 0; i < count; ++i) best = x[i] > best ? x[i] : best;
@@ -101,6 +114,18 @@ void quantise_bytes(const float *x, int groups, RowBlock &to) {
         const float scale = amax / 127, inverse = scale > 0 ? 1 / scale : 0;
         to.scale[g] = float_to_half(scale);
         for (int i = 0; i < GROUP; ++i) to.code[g * GROUP + i] = (uint8_t)(128 + nearest(x[i] * inverse, -127, 127));
+    }
+}
+
+// The extreme is cut off by a ninth, to spare the others; lowest and highest code are -8 and 7.
+void quantise_symmetric_nibbles(const float *x, int groups, RowBlock &to) {
+    for (int g = 0; g < groups; ++g, x += GROUP) {
+        to.scale[g] = float_to_half(-extreme_of(x) / 9);
+        const float scale = half_to_float(to.scale[g]), inverse = scale != 0 ? 1 / scale : 0;
+        int32_t code[GROUP]; // in steps that compilers do for many at once
+        for (int i = 0; i < GROUP; ++i) code[i] = (int32_t)(x[i] * inverse + 8.5f); // below zero: towards zero
+        for (int i = 0; i < GROUP; ++i) code[i] = code[i] < 0 ? 0 : code[i];
+        for (int i = 0; i < GROUP; ++i) to.code[g * GROUP + i] = (uint8_t)(code[i] > STEPS ? STEPS : code[i]);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "gated.h"
 #include "race.h"
 #include "rows.h"
+#include "screen.h"
 
 namespace outrider {
 namespace OUTRIDER_ISA {
@@ -18,8 +19,8 @@ static void embed(const Matrix &matrix, const int64_t *token, int32_t count, flo
 #define OUTRIDER_NAME(x) OUTRIDER_TEXT(x)
 
 static constexpr Kernels TABLE = {
-    OUTRIDER_NAME(OUTRIDER_ISA), linear, gated_linear, embed, quantise, norm, gate, add, softcap, weigh, rotate, attend,
-    attention_scratch, argmax, contender, sum_exp,
+    OUTRIDER_NAME(OUTRIDER_ISA), linear, gated_linear, doubtful, embed, quantise, norm, gate, add, softcap, weigh, rotate,
+    attend, attention_scratch, argmax, most, contender, sum_exp,
 };
 
 } // namespace OUTRIDER_ISA

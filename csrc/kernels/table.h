@@ -30,6 +30,14 @@ struct GatedCall {
     Activation activation;
 };
 
+// A row of a screen's outputs (formats/screen.h), by how much each may be off for inputs of length 1, the length of the
+// row's, and what the largest output is at least.
+struct DoubtCall {
+    const float *y, *slack; // [outputs]
+    int32_t outputs;
+    float length, floor;
+};
+
 // One layer of the paged cache, half precision: block b holds 16 consecutive positions of one sequence.
 //   key   [blocks][groups][head_size][16]      sixteen positions side by side: lanes of a dot product
 //   value [blocks][groups][16][head_size]
@@ -86,6 +94,8 @@ struct Kernels {
     const char *name;
     void (*linear)(const LinearCall &, int32_t tile_begin, int32_t tile_end);
     void (*gated_linear)(const GatedCall &, int32_t group_begin, int32_t group_end); // of 32 outputs, two tiles
+    // Bit i: an output of tile tile_begin + i (of at most 64) may be the largest.
+    uint64_t (*doubtful)(const DoubtCall &, int32_t tile_begin, int32_t tile_end);
     // y[i] = scale * row token[i] of the matrix
     void (*embed)(const Matrix &, const int64_t *token, int32_t count, float scale, float *y);
     void (*quantise)(const float *x, int32_t rows, int32_t inputs, QuantisedRows out); // from row 0 on
@@ -105,6 +115,7 @@ struct Kernels {
     int64_t (*attention_scratch)(const AttentionCall &, const SpanView &);
     // The largest of x, the first of equals; what is no number never is; 0 where nothing is above -inf.
     int64_t (*argmax)(const float *x, int64_t count);
+    float (*most)(const float *x, int64_t count); // the largest, -inf where nothing is above that
     // The first entrant from `from` on whose score and noise may reach `bar`; the count where there is none.
     int64_t (*contender)(const Field &, int64_t from, float bar);
     // The sum of exp(x[i]), x[i] <= 0, in an order of its own that is the same in every set.

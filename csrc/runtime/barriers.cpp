@@ -8,8 +8,8 @@ constexpr int FREELY = -1; // touched by whatever thread comes along, instead of
 
 // How threads divide an instruction: the same rows each time, or whatever comes next.
 bool is_by_rows(Code code) {
-    return code != Code::LINEAR && code != Code::GATED_LINEAR && code != Code::ATTEND && code != Code::PICK &&
-           code != Code::PREVIOUS && code != Code::CONVOLVE;
+    return code != Code::LINEAR && code != Code::GATED_LINEAR && code != Code::SCREEN && code != Code::REFINE &&
+           code != Code::ATTEND && code != Code::PICK && code != Code::PREVIOUS && code != Code::CONVOLVE;
 }
 
 // What has happened to a place since the last barrier. Who divides by rows may follow who did so with the same value:

@@ -83,6 +83,8 @@ void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
     std::vector<float> scratches(scratch * pool.size() + ALIGNMENT);
     for (size_t i = 0; i < instructions_.size(); ++i) next_[i].store(0, std::memory_order_relaxed);
 
+    refined_.store(0, std::memory_order_relaxed);
+
     struct Task {
         Program *program;
         const Kernels *kernels;
@@ -98,6 +100,7 @@ void Program::run(const Kernels &kernels, Pool &pool, const Run &run) {
             Worker(*task.program, *task.kernels, *task.pool, *task.run, thread, scratch).work();
         },
         &task);
+    if (run.refined) *run.refined = refined_.load(std::memory_order_relaxed);
 }
 
 } // namespace outrider

@@ -18,8 +18,8 @@
 
 namespace outrider {
 
-enum class Code : int32_t { EMBED, QUANTISE, LINEAR, GATED_LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND,
-                           SOFTCAP, PREVIOUS, CONVOLVE, COUNT };
+enum class Code : int32_t { EMBED, QUANTISE, LINEAR, GATED_LINEAR, SCREEN, PEAK, REFINE, NORM, GATE, ADD, PICK, PLACE,
+                           ROTATE, ATTEND, SOFTCAP, PREVIOUS, CONVOLVE, COUNT };
 
 enum class Place : int32_t { FLOATS, QUANTISED, OUTSIDE }; // OUTSIDE: slot is an index into Run::outside
 
@@ -48,6 +48,7 @@ struct Run {
     const LayerPages *pages;     // of each layer
     const float *cos[2], *sin[2]; // layers that see everything, layers with a window
     float *outside[3];
+    int64_t *refined; // or null; becomes the number of tiles that were computed again, counted by rows
 };
 
 class Program {
@@ -71,6 +72,7 @@ class Program {
     std::vector<int64_t> slot_bytes_; // a row
     std::vector<std::unique_ptr<uint8_t[]>> slots_;
     std::unique_ptr<std::atomic<int32_t>[]> next_; // the next piece of each instruction that is shared piece by piece
+    std::atomic<int64_t> refined_{0};
     int reserved_rows_ = 0, short_passes_ = 0;
     std::mutex busy_;
 };

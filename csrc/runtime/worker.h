@@ -2,6 +2,7 @@
 #pragma once
 
 #include "program.h"
+#include "refinement.h"
 
 #include <algorithm>
 
@@ -67,6 +68,9 @@ class Worker {
         case Code::QUANTISE: return quantise(one);
         case Code::LINEAR: return linear(one, next);
         case Code::GATED_LINEAR: return gated_linear(one, next);
+        case Code::SCREEN: return screen(one, next);
+        case Code::PEAK: return peak(one);
+        case Code::REFINE: return refine(one, next);
         case Code::NORM: return norm(one);
         case Code::GATE: return gate(one);
         case Code::ADD: return add(one);
@@ -125,6 +129,33 @@ class Worker {
         const int groups = num_tiles(*call.gate) / 2;
         for (Range mine; (mine = take_share(next, groups, 1)).size();)
             kernels_.gated_linear(call, mine.begin, mine.end);
+    }
+
+    // in: x, y; out: notes of each row; data: a matrix's copy, its slack; size: tiles in a stretch
+    void screen(const Instruction &one, std::atomic<int32_t> &next) {
+        const Refinement found = refinement(one, one.out);
+        if (!found.rows) return;
+        for (Range mine; (mine = take_share(next, found.stretches(), 1)).size();) found.screen(mine.begin, mine.end);
+    }
+
+    // in: x, y; out: the notes again; data: the matrix, its slack; size: as above
+    void peak(const Instruction &one) {
+        const Range rows = own_rows(one.out);
+        for (int32_t row = rows.begin; row < rows.end; ++row) refinement(one, one.out).find_peak(row);
+    }
+
+    // in: x, y, notes; out: y again; data and size: as above
+    void refine(const Instruction &one, std::atomic<int32_t> &next) {
+        const Refinement found = refinement(one, one.in[2]);
+        int64_t refined = 0;
+        for (Range mine; (mine = take_share(next, found.stretches(), 1)).size();)
+            refined += found.refine(mine.begin, mine.end);
+        program_.refined_.fetch_add(refined, std::memory_order_relaxed);
+    }
+
+    Refinement refinement(const Instruction &one, int notes) const {
+        return {kernels_, *(const Matrix *)one.data[0], (const float *)one.data[1], quantised(one.in[0]),
+                rows_of(one.in[1]), one.size[0], floats(one.in[1]), floats(notes)};
     }
 
     // The next share of what is left: large ones first, for each share begins with weights that nobody has fetched;

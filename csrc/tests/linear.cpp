@@ -1,7 +1,9 @@
 // Products and embeddings: every kind, odd numbers of rows, outputs and inputs, with and without bias and addition.
 #include "seeded.h"
 
-#include "../formats/layout.h"
+#include "../runtime/refinement.h"
+
+#include <cstdlib>
 
 namespace outrider::tests {
 namespace {
@@ -96,6 +98,49 @@ void gated_product(const Kernels &kernels, Kind kind, Size size, Sums &sums) {
     }
 }
 
+// The screen of a matrix, what it leaves in doubt for few and for many rows, and the largest outputs, which have to be
+// those of the whole product.
+void screened_product(const Kernels &kernels, Kind kind, Size size, Sums &sums) {
+    constexpr int32_t STRETCH = 3;
+    Packed packed(kind, size.outputs, size.inputs);
+    const Matrix &matrix = packed.matrix;
+    Inputs inputs(kernels, size.rows, size.inputs);
+    const int32_t tiles = num_tiles(matrix), stretches = (tiles + STRETCH - 1) / STRETCH, middle = stretches / 2;
+    Array<uint8_t> bytes(tiles * tile_bytes(layout_of(SCREEN_KIND), size.inputs), true);
+    Array<float> slack(size.outputs + stretches), y(size.rows * size.outputs), whole(size.rows * size.outputs),
+        notes(size.rows * (2 + stretches));
+    pack_screen(matrix, tiles / 2, tiles, bytes.data(), slack.data());
+    pack_screen(matrix, 0, tiles / 2, bytes.data(), slack.data());
+    for (int32_t i = 0; i < size.outputs; ++i) {
+        float &largest = slack[size.outputs + i / TILE_ROWS / STRETCH];
+        largest = std::max(largest, slack[i]);
+    }
+    const Matrix copy{SCREEN_KIND, size.outputs, size.inputs, bytes.data()};
+    const QuantisedRows x = inputs.quantised();
+    const Refinement screen{kernels, copy, slack.data(), x, size.rows, STRETCH, y.data(), notes.data()};
+    const Refinement exact{kernels, matrix, slack.data(), x, size.rows, STRETCH, y.data(), notes.data()};
+    screen.screen(middle, stretches);
+    screen.screen(0, middle);
+    for (int32_t row = 0; row < size.rows; ++row) exact.find_peak(row);
+    const int64_t refined = exact.refine(middle, stretches) + exact.refine(0, middle);
+    LinearCall call{};
+    call.matrix = &matrix;
+    call.x = x;
+    call.rows = size.rows;
+    call.y = whole.data();
+    call.stride = size.outputs;
+    kernels.linear(call, 0, tiles);
+    for (int32_t row = 0; row < size.rows; ++row) {
+        const float *found = y.data() + row * size.outputs, *wanted = whole.data() + row * size.outputs;
+        const int64_t best = kernels.argmax(found, size.outputs);
+        if (best == kernels.argmax(wanted, size.outputs) && found[best] == wanted[best]) continue;
+        std::fprintf(stderr, "%s: row %d of screened kind %d has another largest output\n", kernels.name, row, (int)kind);
+        std::abort();
+    }
+    sums.add("screen " + std::to_string((int)kind), y);
+    sums.add("screen " + std::to_string((int)kind), &refined, sizeof refined);
+}
+
 void embedding(const Kernels &kernels, Kind kind, Sums &sums) {
     Packed packed(kind, 37, 288);
     Array<int64_t> token(5);
@@ -116,6 +161,8 @@ void linear_cases(const Kernels &kernels, Sums &sums) {
         for (int32_t rows : {1, 6, 67})
             if (is_quantised((Kind)kind)) gated_product(kernels, (Kind)kind, {rows, 288, 320}, sums);
         embedding(kernels, (Kind)kind, sums);
+        for (int32_t rows : {0, 1, 5, 67})
+            if (is_quantised((Kind)kind)) screened_product(kernels, (Kind)kind, {rows, 201, 288}, sums);
     }
 }
 

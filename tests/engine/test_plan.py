@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
+import torch
 
 from outrider.core.request import Request
 from outrider.core.sampling import Sampling
-from outrider.core.tree import Budget
-from outrider.engine.plan import Standing, ask_for, pending_tokens, shares
+from outrider.core.tree import EMPTY_TREE, Budget, DraftBatch
+from outrider.engine.plan import Part, Plan, Standing, ask_for, pending_tokens, shares
 from outrider.engine.sequence import Sequence
 from outrider.engine.text import TextStream
 from outrider.policy.interface import Track
@@ -61,3 +65,23 @@ def test_behind_a_round_under_way_only_its_number_is_known() -> None:
     assert found == [([0], True, 16), ([4, 5, 6, 7, 8, 9], True, 10)]
     item = pending_tokens([Standing(prompt, 10, 6, 1)], 100)[0]
     assert (item.token_P, item.is_last, item.is_round, item.known) == ([0], True, True, 11)
+
+
+@pytest.mark.parametrize(("changes", "takes_best"), [
+    ({}, True), ({"seed": 3, "max_tokens": 4, "ignore_eos": True, "stop": ("x",)}, True), ({"temperature": 0.5}, False),
+    ({"logprobs": 0}, False), ({"logit_bias": {3: 1.0}}, False), ({"repetition_penalty": 1.1}, False),
+    ({"presence_penalty": 0.1}, False), ({"frequency_penalty": 0.1}, False), ({"min_tokens": 2}, False),
+    ({"top_k": 5, "top_p": 0.5}, True)])
+def test_whose_tokens_are_the_places_of_the_largest_logits(changes: dict[str, Any], takes_best: bool) -> None:
+    sequence = Sequence(Request((1, 2, 3), Sampling(**{"seed": 0, **changes})), 0, TextStream(None, ()))
+    assert sequence.takes_best == takes_best
+    plain = sequence_of(3, 1)
+    parts = [Part(one, [1], EMPTY_TREE, True) for one in (plain, sequence)]
+    nothing = DraftBatch.of([EMPTY_TREE] * 2, torch.device("cpu"))
+    assert Plan(tuple(parts), nothing, 0.0).best_only == takes_best
+
+
+def test_a_round_that_scores_a_prompt_wants_all_logits() -> None:
+    nothing = DraftBatch.of([], torch.device("cpu"))
+    part = Part(sequence_of(9), [1, 2], EMPTY_TREE, False)
+    assert Plan((part,), nothing, 0.0).best_only and not Plan((replace(part, scoring=True),), nothing, 0.0).best_only

@@ -13,6 +13,7 @@ from torch import Tensor
 from native_targets import CONTEXT, NATIVE_SPECS, library, native_target, readable_target, weights_of
 from outrider.core.step import Step
 from outrider.core.tree import ANCHOR, DraftTree
+from outrider.ops.native import screen
 from outrider.ops.native.matrix import Kind
 from outrider.target.interface import Target
 from outrider.target.native import NativeTarget
@@ -212,3 +213,33 @@ def test_a_smaller_head_gives_the_first_logits(kind: str) -> None:
         assert part.head(hidden_TD).equal(whole.head(hidden_TD)[:, :count])
         assert part.weight_bytes <= whole.weight_bytes and part.vocab_size == whole.vocab_size
         assert found.equal(logits_of(whole, tokens)[:, :count])
+
+
+# ---- the best alone --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_that_wants_the_best_alone_gets_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "_PATIENCE", 1)
+    monkeypatch.setattr(screen, "_MUCH", 1.0)  # so few tokens are all much alike
+    target = NativeTarget(library(), NATIVE_SPECS[kind], weights_of(kind, 0, Kind.BYTE_HALF), CONTEXT, 2, "toy")
+    tokens = torch.randint(0, 95, (50,), generator=torch.Generator().manual_seed(5)).tolist()
+    whole = logits_of(target, tokens)
+    screened = []
+    for _ in range(3):
+        cache = target.new_cache(len(tokens))
+        entry = Entry(cache.open(), tokens[:1], DraftTree.chain(tokens[1:]))
+        found = target.forward(pack(cache, [entry], target.device, best_only=True), cache).logits_RV
+        assert torch.equal(found.argmax(-1), whole.argmax(-1)) and torch.equal(found.amax(-1), whole.amax(-1))
+        screened.append(not torch.equal(found, whole))
+    is_capped = NATIVE_SPECS[kind].final_softcap is not None
+    assert screened == [False, not is_capped, not is_capped]  # not before it pays, not behind a softcap
+    assert torch.equal(logits_of(target, tokens), whole)
+
+
+def test_float_heads_are_not_screened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "_PATIENCE", 0)
+    target, cache = native_target("llama"), native_target("llama").new_cache(64)
+    step = pack(cache, [Entry(cache.open(), [1, 2, 3])], target.device, best_only=True)
+    found = target.forward(step, cache).logits_RV
+    assert torch.equal(found, target.forward(replace(step, best_only=False), cache).logits_RV)

@@ -80,6 +80,9 @@ def ancestry(parent_A: Sequence[int]) -> Tensor:
 class Step:
     """T packed rows. Keys and values of row t go to cache slot slot_T[t]; logits are wanted for rows logit_row_R.
 
+    Where `best_only`, of a row's logits only the largest and its place have to be right, the others merely smaller: for
+    choices that are an argmax, which a target may find without computing all of them.
+
     Networks that work in blocks also get previous_T, the row before each in its block (ROOT for the first), and
     place_T, its place there.
     """
@@ -91,6 +94,7 @@ class Step:
     logit_row_R: Tensor
     previous_T: Tensor = NO_ROWS
     place_T: Tensor = NO_ROWS
+    best_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from outrider.drafting.interface import Drafter
 from outrider.engine.checked import CheckedChooser
 from outrider.engine.choices import Chooser, chooser_for
 from outrider.engine.config import EngineConfig
-from outrider.engine.flight import Computed, Flight, Launcher
+from outrider.engine.flight import Computed, Flight, Launcher, Wanted
 from outrider.engine.limits import limits_of
 from outrider.engine.masks import MaskedChooser
 from outrider.engine.needs import can_overlap, check_needs, flies
@@ -67,7 +67,8 @@ class Engine:
         self.scheduler = Scheduler(self.config, self.seats, self.context, margin)
         self._planner = Planner(self.config, target, self.policy, self.scheduler, self.cache, self.context, margin,
                                 most_of(self.config, drafter, target), self._fail)
-        self._launcher = Launcher(target, self.cache, drafter.taps, self.chooser, self.seats.slots)
+        self._launcher = Launcher(target, self.cache, Wanted(tuple(drafter.taps), drafter.candidates), self.chooser,
+                                  self.seats.slots)
         self._flight: Flight | None = None  # launched ahead, not resolved yet
         self._news: list[Sequence] = []
         self._observer: Observer | None = None

@@ -10,7 +10,7 @@ Packing is done by the caller in either case, so that nothing but tensors and th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +42,14 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a drafter wants of every pass: features of these layers, and so many of the best tokens of each row."""
+
+    taps: tuple[int, ...]
+    candidates: int
+
+
+@dataclass(frozen=True, slots=True)
 class Flight:
     """A launched round. `prefill`: it has prompts; once it is home, none can be told. `land` waits for its end."""
 
@@ -60,9 +68,8 @@ class Flight:
 class Launcher:
     """Owns the thread in which rounds fly ahead, if any ever do."""
 
-    def __init__(self, target: Target, cache: KVCache[Any], taps: Collection[int], chooser: Chooser,
-                 slots: Slots) -> None:
-        self._target, self._cache, self._taps = target, cache, tuple(taps)
+    def __init__(self, target: Target, cache: KVCache[Any], wanted: Wanted, chooser: Chooser, slots: Slots) -> None:
+        self._target, self._cache, self._wanted = target, cache, wanted
         self._chooser, self._slots = chooser, slots
         self._thread: ThreadPoolExecutor | None = None
         self._last: Future[Computed] | None = None
@@ -72,7 +79,7 @@ class Launcher:
         begin_s = time.perf_counter()
         entries = [part.entry() for part in plan.parts]
         loads = tuple(Load(entry.count, self._cache.length(entry.row) + entry.ahead) for entry in entries)
-        step = pack(self._cache, entries, self._target.device)
+        step = pack(self._cache, entries, self._target.device, plan.best_only and not self._wanted.candidates)
         slots = [part.sequence.slot for part in plan.choosing]
         compute = partial(self._compute, plan, step, slots, time.perf_counter() - begin_s)
         prefill = plan.has_prompts
@@ -107,7 +114,7 @@ class Launcher:
         choosing = plan.choosing
         if any(part.ahead for part in plan.parts):  # the device alone knows their newest tokens
             step.token_T[step.logit_row_R[list(plan.logit_rows)]] = self._slots.anchors(slots)
-        output = self._target.forward(step, self._cache, self._taps)
+        output = self._target.forward(step, self._cache, self._wanted.taps)
         forward_s = time.perf_counter()
         verdicts = self._chooser.verdicts(output.logits_RV, plan.draft, [part.sequence for part in choosing],
                                           plan.logit_rows, [part.position for part in choosing])

@@ -56,6 +56,11 @@ class Plan:
         return [part for part in self.parts if part.choosing]
 
     @property
+    def best_only(self) -> bool:
+        """Whether of all logits only the place of the largest is wanted."""
+        return all(part.sequence.takes_best and not part.scoring for part in self.parts)
+
+    @property
     def has_prompts(self) -> bool:
         """Whether any part reads what was there before: a prompt, or the text of a sequence that was sent back."""
         return any(not part.is_round for part in self.parts)

@@ -68,6 +68,13 @@ class Sequence:
         ends = not self.sampling.ignore_eos or bool(self.sampling.stop_ids)
         return self.constraint is not None or (ends and self.num_output < self.sampling.min_tokens)
 
+    @property
+    def takes_best(self) -> bool:
+        """Whether its tokens are the places of the largest logits, and nothing else is asked of these."""
+        sampling = self.sampling
+        return (sampling.is_plain_greedy and sampling.logprobs is None and not sampling.min_tokens
+                and self.constraint is None)
+
     def stop_ids(self, eos_ids: Collection[int]) -> frozenset[int]:
         """The tokens that end it. A constraint says where a text may end, so that ends behind it cannot be ignored."""
         ignored = self.sampling.ignore_eos and self.constraint is None

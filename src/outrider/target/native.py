@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from outrider.ops.native.library import Library
 from outrider.ops.native.matrix import MatrixFunctions
 from outrider.ops.native.program import Buffers, PageTable, Pool, Program
 from outrider.ops.native.recorder import Outside, Recorder, Weights
+from outrider.ops.native.screen import Screen, Screening, is_worthwhile, screened
 from outrider.ops.rope import GrowingRope
 from outrider.target.interface import ForwardOutput
 from outrider.target.native_network import NativeNetwork, pack_network
@@ -51,9 +53,12 @@ class NativeTarget(TargetOfSpec):
         self._library, self._growing, self._ropes = library, (full, local), RopeTables(full.table, local.table)
         self._kernels, self._pool = library.kernels(), Pool(library, threads)
         self._recorder, self._decoder = described(spec, weights)
-        self._num_logits = weights.matrices["embed.weight" if spec.tied_head else "head.weight"].rows
+        head = weights.matrices["embed.weight" if spec.tied_head else "head.weight"]
+        self._num_logits = head.rows
         self._recording = threading.Lock()
-        self._programs: dict[tuple[int, ...], Program] = {}
+        self._programs: dict[tuple[tuple[int, ...], bool], Program] = {}
+        may_screen = spec.final_softcap is None and is_worthwhile(head)
+        self._screening = Screening(library, head, threads) if may_screen else None
         self._head: Program | None = None
         self._pages: weakref.WeakKeyDictionary[KVCache[Any], PageTable] = weakref.WeakKeyDictionary()
 
@@ -110,7 +115,11 @@ class NativeTarget(TargetOfSpec):
         logits_RV = _floats(len(step.logit_row_R), self._num_logits)
         feature_TF = _floats(len(step.token_T), self.spec.hidden_size * len(taps)) if taps else None
         buffers = {Outside.LOGITS: logits_RV} | ({} if feature_TF is None else {Outside.FEATURES: feature_TF})
-        self._program(tuple(taps)).run(self._kernels, self._pool, step, pages, self._ropes, Buffers(buffers))
+        screen = self._screen(step)
+        refined = self._program(tuple(taps), screen).run(self._kernels, self._pool, step, pages, self._ropes,
+                                                         Buffers(buffers))
+        if screen is not None and self._screening is not None:
+            self._screening.note(refined, len(logits_RV))
         return ForwardOutput(logits_RV, feature_TF)
 
     @torch.inference_mode()
@@ -132,21 +141,30 @@ class NativeTarget(TargetOfSpec):
         self._head.run(self._kernels, self._pool, step, None, None, buffers)
         return logits_TV
 
-    def _program(self, taps: tuple[int, ...]) -> Program:
+    def _screen(self, step: Step) -> Screen | None:
+        """What this step's logits are screened with, if they are."""
+        if not step.best_only or self._screening is None or not len(step.logit_row_R):
+            return None
+        with self._recording:
+            return self._screening.due()
+
+    def _program(self, taps: tuple[int, ...], screen: Screen | None) -> Program:
         """The pass that also gives these taps, recorded when first asked for. Raises: IndexError for no such layer."""
         if any(not 0 <= tap < self.num_layers for tap in taps):
             raise IndexError(f"taps {taps} of a model with layers 0 … {self.num_layers - 1}")
         with self._recording:
-            if taps not in self._programs:
-                self._programs[taps] = self._recorded(taps)
-            return self._programs[taps]
+            key = taps, screen is not None
+            if key not in self._programs:
+                self._programs[key] = self._recorded(taps, screen)
+            return self._programs[key]
 
-    def _recorded(self, taps: tuple[int, ...]) -> Program:
+    def _recorded(self, taps: tuple[int, ...], screen: Screen | None) -> Program:
         hidden = self._decoder(Pass(self._recorder.step, _NO_CACHES, self._ropes), taps)
         outputs = {Outside.LOGITS: self._decoder.logits(hidden.hidden_RD)}
         if hidden.feature_TF is not None:
             outputs[Outside.FEATURES] = hidden.feature_TF
-        return Program(self._library, self._recorder.finish(outputs))
+        rewrite = None if screen is None else partial(screened, screen=screen)
+        return Program(self._library, self._recorder.finish(outputs, rewrite))
 
 
 _NO_CACHES: tuple[LayerCache, ...] = ()

@@ -62,8 +62,11 @@ class Entry:
         return [*range(-1, pending - 1), *tree]
 
 
-def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device) -> Step:
-    """Reserves room in the cache and lays the entries out in one step. Raises: CacheFullError."""
+def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device, best_only: bool = False) -> Step:
+    """Reserves room in the cache and lays the entries out in one step; `best_only` is the step's.
+
+    Raises: CacheFullError.
+    """
     token: list[int] = []
     position: list[int] = []
     logit_row: list[int] = []
@@ -84,4 +87,5 @@ def pack(cache: KVCache[Any], entries: Sequence[Entry], device: torch.device) ->
         slot_T=slots[0] if len(slots) == 1 else torch.cat(slots),
         spans=tuple(spans),
         logit_row_R=ids(logit_row, device),
+        best_only=best_only,
     )

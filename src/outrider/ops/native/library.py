@@ -21,7 +21,7 @@ from outrider.errors import ConfigError, NativeLibraryError
 if TYPE_CHECKING:
     from _ctypes import _CDataType
 
-INTERFACE_VERSION = 6  # of csrc/api/library.cpp
+INTERFACE_VERSION = 7  # of csrc/api/library.cpp
 PACKAGE = Path(__file__).resolve().parents[2]
 
 MISSING = (

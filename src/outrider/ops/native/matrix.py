@@ -20,7 +20,7 @@ from outrider.ops.native.library import Library
 TILE_ROWS = 16
 INPUT_STEP = 32  # a packed matrix has a multiple of so many inputs
 MAX_HEAD_SIZE = 512  # of csrc/kernels/table.h
-_RANGES_PER_THREAD = 8  # so that a thread that was interrupted does not hold up the end
+RANGES_PER_THREAD = 8  # so that a thread that was interrupted does not hold up the end
 
 
 class Kind(IntEnum):
@@ -154,15 +154,19 @@ class MatrixFunctions:
                                   f"{INPUT_STEP} is expected; use the reference ops for this model")
         if source.type not in SOURCE_TYPES:
             raise CheckpointError(f"rows of type {source.type} cannot be packed; use the reference ops for this model")
-        rows, wanted = len(source.data), SOURCE_TYPES[source.type].kind if kind is None else kind
-        num_bytes = self._bytes(wanted, rows, source.inputs)
-        _check(num_bytes, f"{rows} rows of {source.inputs} values cannot be packed")
-        packed = PackedMatrix(wanted, rows, source.inputs, self._arena.take(num_bytes))
-        ranges = _ranges(-(-rows // TILE_ROWS), threads * _RANGES_PER_THREAD)
+        wanted = SOURCE_TYPES[source.type].kind if kind is None else kind
+        packed = self.empty(wanted, len(source.data), source.inputs)
+        pieces = ranges(-(-packed.rows // TILE_ROWS), threads * RANGES_PER_THREAD)
         with ThreadPoolExecutor(threads) as pool:
-            for code in pool.map(lambda tiles: self._pack_tiles(source, packed, tiles), ranges):
-                _check(code, f"cannot pack rows of type {source.type} as {wanted.name}")
+            for code in pool.map(lambda tiles: self._pack_tiles(source, packed, tiles), pieces):
+                check(code, f"cannot pack rows of type {source.type} as {wanted.name}")
         return packed
+
+    def empty(self, kind: Kind, rows: int, inputs: int) -> PackedMatrix:
+        """Room for a matrix, nothing written."""
+        num_bytes = self._bytes(kind, rows, inputs)
+        check(num_bytes, f"{rows} rows of {inputs} values cannot be packed")
+        return PackedMatrix(kind, rows, inputs, self._arena.take(num_bytes))
 
     def _pack_tiles(self, source: SourceRows, packed: PackedMatrix, tiles: range) -> int:
         return self._pack(SOURCE_TYPES[source.type].number, packed.kind, source.data.ctypes.data,
@@ -173,7 +177,7 @@ class MatrixFunctions:
         y = torch.empty(len(row), matrix.inputs, dtype=torch.float32, device="cpu")
         code = self._unpack(matrix.kind, matrix.rows, matrix.inputs, matrix.address, row.contiguous().data_ptr(),
                             len(row), scale, y.data_ptr())
-        _check(code, f"rows outside 0 … {matrix.rows - 1}")
+        check(code, f"rows outside 0 … {matrix.rows - 1}")
         return y
 
     def linear(self, kernels: int, matrix: PackedMatrix, x: QuantisedInputs | Tensor,
@@ -190,15 +194,15 @@ class MatrixFunctions:
         extra = [None if one is None else one.data_ptr() for one in (addends.bias, addends.residual)]
         code = self._linear(kernels, matrix.kind, matrix.rows, matrix.inputs, matrix.address, len(x), *inputs, *extra,
                             y.data_ptr(), y.stride(0), tiles.start, tiles.stop)
-        _check(code, "a product of shapes that do not fit")
+        check(code, "a product of shapes that do not fit")
 
 
-def _check(code: int, what: str) -> None:
+def check(code: int, what: str) -> None:
     if code < 0:
         raise NativeLibraryError(f"{what} (native error {code})")
 
 
-def _ranges(count: int, parts: int) -> list[range]:
+def ranges(count: int, parts: int) -> list[range]:
     """0 … count in at most `parts` ranges of nearly equal length."""
     edges = sorted({count * part // parts for part in range(parts + 1)})
     return [range(first, last) for first, last in pairwise(edges)]

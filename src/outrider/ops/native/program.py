@@ -48,7 +48,7 @@ class _Pages(ctypes.Structure):
 class _Run(ctypes.Structure):
     _fields_ = (("rows", _I32), ("picked", _I32), ("spans", _I32), ("token", _PTR), ("position", _PTR),
                 ("slot", _PTR), ("pick", _PTR), ("previous", _PTR), ("place", _PTR), ("span", _PTR), ("pages", _PTR),
-                ("cos", _PTR * 2), ("sin", _PTR * 2), ("outside", _PTR * 3))
+                ("cos", _PTR * 2), ("sin", _PTR * 2), ("outside", _PTR * 3), ("refined", _PTR))
 
 
 class Pool:
@@ -119,8 +119,8 @@ class Program:
         self._run = library.function("outrider_program_run", [_PTR] * 4)
 
     def run(self, kernels: int, pool: Pool, step: Step, pages: PageTable | None, ropes: RopeTables | None,
-            buffers: Buffers) -> None:
-        """One pass over the rows of `step`.
+            buffers: Buffers) -> int:
+        """One pass over the rows of `step`; how many tiles of a screen were computed again, counted by rows.
 
         Raises: NativeLibraryError where memory runs out; IndexError for tokens or positions that are not there.
         """
@@ -142,11 +142,14 @@ class Program:
             run.sin[:] = [table.sin_PK.data_ptr() for table in (ropes.full, ropes.local)]
         for outside, tensor in buffers.tensors.items():
             run.outside[outside] = tensor.data_ptr()
+        refined = ctypes.c_int64(0)
+        run.refined = ctypes.addressof(refined)
         code = self._run(self._handle, kernels, pool.handle, ctypes.addressof(run))
         if code == _UNKNOWN_TOKEN:
             raise IndexError("a step has tokens outside the vocabulary")
         if code < 0:
             raise NativeLibraryError(f"out of memory in a pass over {len(step.token_T)} rows; take smaller chunks")
+        return refined.value
 
     def _encoded(self, one: Instruction) -> _Instruction:
         encoded = _Instruction(one.code, one.out)

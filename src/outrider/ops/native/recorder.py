@@ -11,7 +11,7 @@ A model's Python description is run once over a recorder, on meta tensors that c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -29,8 +29,8 @@ NONE = -1
 class Code(IntEnum):
     """The instructions of csrc/runtime/program.h."""
 
-    (EMBED, QUANTISE, LINEAR, GATED_LINEAR, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND, SOFTCAP, PREVIOUS,
-     CONVOLVE) = range(14)
+    (EMBED, QUANTISE, LINEAR, GATED_LINEAR, SCREEN, PEAK, REFINE, NORM, GATE, ADD, PICK, PLACE, ROTATE, ATTEND,
+     SOFTCAP, PREVIOUS, CONVOLVE) = range(17)
 
 
 class Place(IntEnum):
@@ -76,6 +76,9 @@ class Recording:
     outputs: Mapping[Outside, Value]
 
 
+Rewrite = Callable[[Sequence[Instruction], list[Value]], list[Instruction]]  # may add values
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """What the parameters of a description stand for: float32 vectors (norms, biases) and packed matrices, by name."""
@@ -117,14 +120,16 @@ class Recorder:
         self.names = {id(parameter): name for name, parameter in parameters.items()}
         self.weights = weights
 
-    def finish(self, outputs: Mapping[Outside, Tensor]) -> Recording:
-        """What was written since the last time, its outputs going to the caller's buffers."""
+    def finish(self, outputs: Mapping[Outside, Tensor], rewrite: Rewrite | None = None) -> Recording:
+        """What was written since the last time, perhaps rewritten, its outputs going to the caller's buffers."""
         found: dict[Outside, Value] = {}
         for outside, tensor in outputs.items():
             index = self._index[id(tensor)]
             found[outside] = self._values[index] = replace(self._values[index], place=Place.OUTSIDE, slot=outside)
-        instructions = tuple(gated(self._instructions, self._values))
-        recording = Recording(instructions, placed(instructions, self._values), found)
+        instructions = gated(self._instructions, self._values)
+        if rewrite is not None:
+            instructions = rewrite(instructions, self._values)
+        recording = Recording(tuple(instructions), placed(instructions, self._values), found)
         for kept in (self._instructions, self._values, self._index, self._quantised, self._alive):
             kept.clear()
         return recording
