@@ -51,7 +51,7 @@ def tokens(target: Watched, spec: str, *changes: dict[str, Any]) -> list[tuple[i
 @pytest.mark.parametrize("spec", ["none", "suffix", "ngram_hash + recycling"])
 def test_the_best_alone_gives_the_same_tokens(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "_PATIENCE", 0)
-    monkeypatch.setattr(screen, "_MUCH", 1.0)
+    monkeypatch.setattr(screen, "_MUCH", 100.0)
     found, wanted = Watched(forgets=False), Watched(forgets=True)
     assert tokens(found, spec, {}, {}, {"stop": ("x",)}) == tokens(wanted, spec, {}, {}, {"stop": ("x",)})
     assert set(found.asked) == {"recycling" not in spec}  # which wants the runners-up too

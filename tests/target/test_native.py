@@ -221,7 +221,7 @@ def test_a_smaller_head_gives_the_first_logits(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_that_wants_the_best_alone_gets_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "_PATIENCE", 1)
-    monkeypatch.setattr(screen, "_MUCH", 1.0)  # so few tokens are all much alike
+    monkeypatch.setattr(screen, "_MUCH", 100.0)  # so few tokens are all much alike
     target = NativeTarget(library(), NATIVE_SPECS[kind], weights_of(kind, 0, Kind.BYTE_HALF), CONTEXT, 2, "toy")
     tokens = torch.randint(0, 95, (50,), generator=torch.Generator().manual_seed(5)).tolist()
     whole = logits_of(target, tokens)

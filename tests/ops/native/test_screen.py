@@ -173,15 +173,15 @@ def test_screening_pauses_where_much_is_in_doubt(monkeypatch: pytest.MonkeyPatch
     screening = Screening(library(), matrix_of(160, 32, "Q8_0"), 1)  # ten tiles
 
     def passes_without(refined: int) -> int:
-        screening.note(refined, 4)
+        screening.note(refined)
         pause = 0
         while screening.due() is None:
             pause += 1
         return pause
 
-    assert passes_without(5) == 0
-    assert [passes_without(6) for _ in range(6)] == [8, 16, 32, 64, 128, 128]
-    assert (passes_without(0), passes_without(40)) == (0, 8)
+    assert passes_without(10) == 0  # that was one
+    assert [passes_without(40) for _ in range(6)] == [8, 16, 32, 64, 128, 128]
+    assert (passes_without(0), passes_without(1), passes_without(40)) == (0, 0, 8)
 
 
 def test_a_copy_is_made_by_any_number_of_threads() -> None:

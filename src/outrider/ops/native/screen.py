@@ -25,7 +25,8 @@ from outrider.ops.native.recorder import NONE, Code, Instruction, Outside, Value
 _KIND = Kind.NIBBLE_HALF
 _STRETCH = 32  # tiles of which the largest output is noted
 _WORTHWHILE = (Kind.SIX_TWO_LEVEL, Kind.BYTE_HALF)  # of these the copy takes half to two thirds
-_MUCH = 1 / 8  # of the tiles of all rows: computing these again takes longer than the copy saves
+_MUCH = 1 / 8  # of the tiles, counted by rows: the copy saves what computing a quarter again takes
+_RECENT = 1 / 8  # what the newest pass weighs in what is usual
 _SHORTEST, _LONGEST = 8, 128  # passes without
 _PATIENCE = 256  # passes that might have been screened, before it is made: what it takes is what these would have saved
 
@@ -82,13 +83,13 @@ def screened(instructions: Sequence[Instruction], values: list[Value], screen: S
 class Screening:
     """Whether a pass is to use the screen of a head, which is made once it will have paid for itself.
 
-    After a pass that had much to compute again none does for a while.
+    Where passes usually have much to compute again, none does for a while.
     """
 
     def __init__(self, library: Library, head: PackedMatrix, threads: int) -> None:
         self._library, self._head, self._threads = library, head, threads
         self._screen: Screen | None = None
-        self._left, self._pause = _PATIENCE, _SHORTEST
+        self._left, self._pause, self._usual = _PATIENCE, _SHORTEST, 0.0
 
     def due(self) -> Screen | None:
         """Asked once a pass that might be screened: the screen, if it is to be."""
@@ -99,9 +100,12 @@ class Screening:
             self._screen = make_screen(self._library, self._head, self._threads)
         return self._screen
 
-    def note(self, refined: int, rows: int) -> None:
+    def note(self, refined: int) -> None:
         """A pass was screened: so many tiles were computed again, counted by rows."""
-        if refined <= _MUCH * rows * -(-self._head.rows // TILE_ROWS):
+        share = refined / -(-self._head.rows // TILE_ROWS)
+        self._usual += _RECENT * (share - self._usual)
+        if self._usual <= _MUCH:
             self._pause = _SHORTEST
             return
+        self._usual = _MUCH
         self._left, self._pause = self._pause, min(2 * self._pause, _LONGEST)
