@@ -179,7 +179,7 @@ OUTRIDER_API int32_t outrider_suffixes_ingest(const Gain *gains, int64_t num_gai
 OUTRIDER_API int64_t outrider_suffixes_news(const SuffixSequence *sequence, int64_t *output, int32_t *hunks) {
     const std::vector<Hunk> &news = sequence->alignment().edits().news();
     *output = sequence->has_begun() ? sequence->alignment().output() : -1;
-    if (hunks) std::memcpy(hunks, news.data(), news.size() * sizeof(Hunk));
+    if (hunks && !news.empty()) std::memcpy(hunks, news.data(), news.size() * sizeof(Hunk));
     return static_cast<int64_t>(news.size());
 }
 

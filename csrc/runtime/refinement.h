@@ -36,7 +36,7 @@ struct Refinement {
         }
     }
 
-    // Infinities and what is no number leave all outputs in doubt.
+    // What is no number leaves all outputs in doubt, and so do inputs so large that sums might become infinite.
     void find_peak(int32_t row) const {
         const int64_t highest = kernels.argmax(most_of(row), stretches());
         const int64_t best = kernels.argmax(outputs(row, (int32_t)highest), num_outputs((int32_t)highest));
@@ -44,7 +44,7 @@ struct Refinement {
         multiply(tile, tile + 1, row, 1);
         const float floor = kernels.most(y_of(row) + first, std::min(TILE_ROWS, matrix.rows - first));
         const float length = length_of(x, row, matrix.inputs);
-        notes_of(row)[0] = std::isfinite(floor) && std::isfinite(length) ? floor : NAN;
+        notes_of(row)[0] = std::isfinite(floor) && length < LONGEST ? floor : NAN;
         notes_of(row)[1] = length;
     }
 
@@ -58,6 +58,7 @@ struct Refinement {
 
   private:
     static constexpr int32_t CHUNK = 64; // rows
+    static constexpr float LONGEST = 0x1p60f; // a quantised weight is below 2^31, and a row has less than 2^30 of them
 
     float *y_of(int32_t row) const { return y + (int64_t)row * matrix.rows; }
     float *notes_of(int32_t row) const { return notes + (int64_t)row * (2 + stretches()); }

@@ -85,3 +85,14 @@ def test_what_is_found_is_the_word(text: str, word: str) -> None:
         covered = searched.tokens(span)
         assert covered.begin <= span.begin < span.end <= covered.end
         assert searched.whole(Span(span.begin, span.end)).begin == span.begin
+
+
+def test_of_a_prompt_of_any_kind_a_bounded_part_is_looked_at() -> None:
+    """What is far too much is left out from the front: a request stands last."""
+    request = "Rename `task` to `job`."
+    assert named("`due` to `then`\n" + "`x`\n" * 40 + request) == [("task", "job")]
+    assert named("rename due to then\n" + "make xx to yy\n" * 20 + "rename task to job") == [("task", "job")]
+    many = source("a " * 3000)
+    assert sum(1 for _ in many.find(b"a")) == 1024
+    long = source("ab" * 100)
+    assert long.tokens(Span(100, 102)) == Span(92, 110)

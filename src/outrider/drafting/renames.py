@@ -13,6 +13,7 @@ and its like.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ _FAR = 60  # bytes between names in backticks
 _NAME = re.compile(rb"[A-Za-z_\x80-\xff][\w\x80-\xff.]*")
 _TO = rb"\s+(?:to|with|->|=>)\s+"
 _BARE = re.compile(rb"(?<![\w.])([A-Za-z_][\w.]*\w)" + _TO + rb"([A-Za-z_][\w.]*\w)(?!\w)")
-_MOST = 8
+_MOST, _MOST_QUOTED, _MOST_BARE = 8, 32, 16  # the last ones: what a prompt of any length costs is bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def told(source: SourceText) -> list[Rename]:
 
 
 def _quoted(source: SourceText, prose: bytes) -> Iterator[Rename]:
-    quotes = list(_QUOTED.finditer(prose))
+    quotes = list(_QUOTED.finditer(prose))[-_MOST_QUOTED:]
     spans = [Span(*quote.span()) for quote in quotes]
     at = 0
     while at + 1 < len(quotes):
@@ -87,7 +88,7 @@ def _quoted(source: SourceText, prose: bytes) -> Iterator[Rename]:
 
 
 def _bare(source: SourceText, prose: bytes) -> Iterator[Rename]:
-    for found in _BARE.finditer(prose):
+    for found in list(_BARE.finditer(prose))[-_MOST_BARE:]:
         old, new = found[1], found[2]
         in_code = any(not prose[span.begin] and source.text[span.begin : span.end] == old for span in source.find(old))
         if in_code and old != new and not _stands(source, new, [Span(*found.span())]):
@@ -95,7 +96,12 @@ def _bare(source: SourceText, prose: bytes) -> Iterator[Rename]:
 
 
 def _stands(source: SourceText, name: bytes, without: Sequence[Span]) -> bool:
-    return any(not any(span.covers(place.begin) for span in without) for place in source.find(name))
+    """Whether it stands outside these spans, which are in order."""
+    for place in source.find(name):
+        before = bisect_right(without, place.begin, key=lambda span: span.begin) - 1
+        if before < 0 or not without[before].covers(place.begin):
+            return True
+    return False
 
 
 def _is_word(byte: int) -> bool:

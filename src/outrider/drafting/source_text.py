@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+_MOST_PLACES, _MOST_AROUND = 1024, 8  # a prompt may be any text: places of a word, tokens on either side
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -32,14 +34,18 @@ class SourceText:
         self._small = self.text.lower()
 
     def find(self, word: bytes) -> Iterator[Span]:
-        """Where a word stands, small or in capitals, by itself or as a part of a name, in the plural or not."""
-        wanted = word.lower()
-        begin = self._small.find(wanted)
-        while begin >= 0:
+        """Where a word stands, small or in capitals, by itself or as a part of a name, in the plural or not.
+
+        Of places that have its letters the first thousand are looked at.
+        """
+        wanted, end = word.lower(), 0
+        for _ in range(_MOST_PLACES):
+            begin = self._small.find(wanted, end)
+            if begin < 0:
+                return
             end = begin + len(wanted)
             if self.parts(begin) and (self.parts(end) or (self._small[end] == ord("s") and self.parts(end + 1))):
                 yield Span(begin, end)
-            begin = self._small.find(wanted, end)
 
     def parts(self, place: int) -> bool:
         """Whether a word ends before this place: no letters meet there, or a capital comes behind a small one."""
@@ -58,12 +64,16 @@ class SourceText:
         return Span(begin, end)
 
     def tokens(self, span: Span) -> Span:
-        """Positions of the tokens that cover it and all letters next to it, as tokens are made of whole words."""
+        """Positions of the tokens that cover it and the letters next to it, as tokens are made of whole words.
+
+        Words of very many tokens are covered in part.
+        """
         text, begin_n = self.text, self.begin_n
         first, last = bisect_right(begin_n, span.begin) - 1, bisect_right(begin_n, span.end - 1) - 1
-        while first > 0 and _is_letter(text[begin_n[first]]) and _is_letter(text[begin_n[first] - 1]):
+        least, most = first - _MOST_AROUND, last + _MOST_AROUND
+        while first > max(least, 0) and _is_letter(text[begin_n[first]]) and _is_letter(text[begin_n[first] - 1]):
             first -= 1
-        while begin_n[last + 1] < len(text) and _is_letter(text[begin_n[last + 1] - 1]) \
+        while last < most and begin_n[last + 1] < len(text) and _is_letter(text[begin_n[last + 1] - 1]) \
                 and _is_letter(text[begin_n[last + 1]]):
             last += 1
         return Span(first, last + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from native_targets import library
 from outrider.core.step import Step
 from outrider.ops.native import screen
+from outrider.ops.native.library import Library
 from outrider.ops.native.matrix import MatrixFunctions, PackedMatrix, SourceRows
 from outrider.ops.native.program import Buffers, Pool, Program
 from outrider.ops.native.recorder import Code, Outside, Recorder, Rewrite, Weights
@@ -105,12 +107,24 @@ def test_every_instruction_set_refines_the_same(pools: dict[int, Pool], isa: str
     assert torch.equal(found.values.view(torch.int32), wanted.values.view(torch.int32))
 
 
-@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf, 3e38])
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf, 3e38, 1e30])
 def test_inputs_that_are_no_numbers_leave_all_in_doubt(pools: dict[int, Pool], odd: float) -> None:
     matrix = matrix_of(700, 256, "Q6_K")
     x_RD = torch.randn(3, 256, generator=torch.Generator().manual_seed(1))
     x_RD[1, 17] = odd
     whole, some = heads_of(matrix)
+    check_best(whole.logits(x_RD, pools[1]).values, some.logits(x_RD, pools[2]).values)
+
+
+def test_sums_that_are_infinite_in_the_copy_alone_do_not_show(pools: dict[int, Pool]) -> None:
+    """A row whose groups cancel, but for the copy only after the first sum has overflowed."""
+    blocks = random_rows("Q8_0", 900, 96).reshape(900, 3, 34)
+    code = np.int8([127, *[107] * 31])
+    blocks[550, :, 2:] = np.stack([-code, code, code]).view(np.uint8)
+    blocks[:, :, :2] = np.frombuffer(np.float16(1).tobytes(), np.uint8)
+    matrix = FUNCTIONS.pack(SourceRows(blocks.reshape(900, -1), "Q8_0", 96))
+    whole, some = heads_of(matrix)
+    x_RD = torch.full((1, 96), 9.485e34)
     check_best(whole.logits(x_RD, pools[1]).values, some.logits(x_RD, pools[2]).values)
 
 
@@ -182,6 +196,19 @@ def test_screening_pauses_where_much_is_in_doubt(monkeypatch: pytest.MonkeyPatch
     assert passes_without(10) == 0  # that was one
     assert [passes_without(40) for _ in range(6)] == [8, 16, 32, 64, 128, 128]
     assert (passes_without(0), passes_without(1), passes_without(40)) == (0, 0, 8)
+
+
+def test_without_memory_for_a_screen_all_goes_on_without(monkeypatch: pytest.MonkeyPatch,
+                                                         caplog: pytest.LogCaptureFixture) -> None:
+    def fail(library: Library, matrix: PackedMatrix, threads: int) -> Screen:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(screen, "_PATIENCE", 1)
+    monkeypatch.setattr(screen, "make_screen", fail)
+    screening = Screening(library(), matrix_of(160, 32, "Q8_0"), 1)
+    assert [screening.due() for _ in range(4)] == [None] * 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "greedy text needs the whole head, as it cannot be screened: no room"]  # once
 
 
 def test_a_copy_is_made_by_any_number_of_threads() -> None:

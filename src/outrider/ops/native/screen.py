@@ -11,6 +11,8 @@ Measured on a vocabulary of 152,000, two to ten of 9,500 tiles are computed agai
 from __future__ import annotations
 
 import ctypes
+import logging
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from outrider.errors import NativeLibraryError
 from outrider.ops.native.library import Library
 from outrider.ops.native.matrix import RANGES_PER_THREAD, TILE_ROWS, Kind, MatrixFunctions, PackedMatrix, check, ranges
 from outrider.ops.native.recorder import NONE, Code, Instruction, Outside, Value
@@ -97,7 +100,7 @@ class Screening:
             self._left -= 1
             return None
         if self._screen is None:
-            self._screen = make_screen(self._library, self._head, self._threads)
+            self._screen = self._made()
         return self._screen
 
     def note(self, refined: int) -> None:
@@ -109,3 +112,12 @@ class Screening:
             return
         self._usual = _MUCH
         self._left, self._pause = self._pause, min(2 * self._pause, _LONGEST)
+
+    def _made(self) -> Screen | None:
+        """None where there is no memory for it: then all goes on without."""
+        try:
+            return make_screen(self._library, self._head, self._threads)
+        except (NativeLibraryError, MemoryError, OSError, RuntimeError) as error:
+            logging.getLogger(__name__).warning("greedy text needs the whole head, as it cannot be screened: %s", error)
+            self._left = sys.maxsize
+            return None
