@@ -22,8 +22,9 @@ bool disturb(const Touch &a, const Touch &b) {
 
 bool is_by_rows(Code code) {
     switch (code) {
-    case Code::LINEAR: case Code::GATED_LINEAR: case Code::ATTEND: // pieces go to whoever comes next
-    case Code::PICK: case Code::PREVIOUS: case Code::CONVOLVE:     // these read rows of others
+    case Code::LINEAR: case Code::GATED_LINEAR: case Code::SCREEN: case Code::REFINE: // pieces go to whoever comes next
+    case Code::ATTEND:
+    case Code::PICK: case Code::PREVIOUS: case Code::CONVOLVE: // these read rows of others
         return false;
     default:
         return true;

@@ -22,7 +22,7 @@ def test_a_screened_head_gives_the_tokens_of_the_whole(name: str, monkeypatch: p
     monkeypatch.setattr(screen, "_PATIENCE", 0)
     monkeypatch.setattr(screen, "_MUCH", float("inf"))
     refined = list[int]()
-    monkeypatch.setattr(screen.Screening, "note", lambda self, count: refined.append(count))
+    monkeypatch.setattr(screen.Screening, "note", lambda self, count, rows: refined.append(count))
     model = load_model(real_models.path(name))
     workload, sampling = mixed_workload(("code", "chat", "edit")), Sampling(max_tokens=60)
     found = reference(model, workload, sampling, NUM_TOKENS)

@@ -119,7 +119,7 @@ class NativeTarget(TargetOfSpec):
         refined = self._program(tuple(taps), screen).run(self._kernels, self._pool, step, pages, self._ropes,
                                                          Buffers(buffers))
         if screen is not None and self._screening is not None:
-            self._screening.note(refined)
+            self._screening.note(refined, len(logits_RV))
         return ForwardOutput(logits_RV, feature_TF)
 
     @torch.inference_mode()

@@ -186,8 +186,8 @@ def test_screening_pauses_where_much_is_in_doubt(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(screen, "_PATIENCE", 0)
     screening = Screening(library(), matrix_of(160, 32, "Q8_0"), 1)  # ten tiles
 
-    def passes_without(refined: int) -> int:
-        screening.note(refined)
+    def passes_without(refined: int, rows: int = 1) -> int:
+        screening.note(refined, rows)
         pause = 0
         while screening.due() is None:
             pause += 1
@@ -196,6 +196,7 @@ def test_screening_pauses_where_much_is_in_doubt(monkeypatch: pytest.MonkeyPatch
     assert passes_without(10) == 0  # that was one
     assert [passes_without(40) for _ in range(6)] == [8, 16, 32, 64, 128, 128]
     assert (passes_without(0), passes_without(1), passes_without(40)) == (0, 0, 8)
+    assert (passes_without(0), passes_without(40, 256)) == (0, 0)  # of so many rows that is little
 
 
 def test_without_memory_for_a_screen_all_goes_on_without(monkeypatch: pytest.MonkeyPatch,

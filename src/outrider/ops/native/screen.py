@@ -28,7 +28,8 @@ from outrider.ops.native.recorder import NONE, Code, Instruction, Outside, Value
 _KIND = Kind.NIBBLE_HALF
 _STRETCH = 32  # tiles of which the largest output is noted
 _WORTHWHILE = (Kind.SIX_TWO_LEVEL, Kind.BYTE_HALF)  # of these the copy takes half to two thirds
-_MUCH = 1 / 8  # of the tiles, counted by rows: the copy saves what computing a quarter again takes
+_MUCH = 1 / 8  # of the tiles, counted by rows: the copy saves what computing a quarter again takes, up to eight rows
+_FEW = 8  # rows; more save more
 _RECENT = 1 / 8  # what the newest pass weighs in what is usual
 _SHORTEST, _LONGEST = 8, 128  # passes without
 _PATIENCE = 256  # passes that might have been screened, before it is made: what it takes is what these would have saved
@@ -103,9 +104,9 @@ class Screening:
             self._screen = self._made()
         return self._screen
 
-    def note(self, refined: int) -> None:
+    def note(self, refined: int, rows: int) -> None:
         """A pass was screened: so many tiles were computed again, counted by rows."""
-        share = refined / -(-self._head.rows // TILE_ROWS)
+        share = refined / (max(1, rows / _FEW) * -(-self._head.rows // TILE_ROWS))
         self._usual += _RECENT * (share - self._usual)
         if self._usual <= _MUCH:
             self._pause = _SHORTEST
