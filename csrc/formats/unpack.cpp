@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#define CONSTANT_LAYOUT inline __attribute__((always_inline)) // into who knows the layout: four times as fast
+#define CONSTANT_LAYOUT inline __attribute__((always_inline)) // into who knows the layout: takes a quarter less time
 
 namespace outrider {
 namespace {

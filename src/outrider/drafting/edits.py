@@ -8,7 +8,7 @@ renames bind to the former, annotations to the latter, there are two edits of ea
 
 How sure it is that an edit comes again depends on how often it did, and for one that was seen once on how often others
 of the same copy did: refactorings repeat themselves, repairs do not. An edit may also be taught, by who knows how else
-the tokens can be spelt (`drafting.respelling`); those that the request asked for were right 7 to 9 times in 10.
+the tokens can be spelt (`drafting.respelling`); those that requests asked for were right 29 of the first 36 times.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     refine                              7.1      all that may reach it, exactly
 
 So the largest logit and its place are those of the whole head, bit for bit; the others are only known to be smaller.
-Measured on a vocabulary of 152,000, two to ten of 9,500 tiles are computed again for text that is sure, 400 for chat.
+Of 9,496 tiles of Qwen2.5-Coder-1.5B's head, 5 a row are computed again in edits, 39 in code and 475 in chat (means).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from outrider.ops.native.library import Library
 from outrider.ops.native.matrix import RANGES_PER_THREAD, TILE_ROWS, Kind, MatrixFunctions, PackedMatrix, check, ranges
 from outrider.ops.native.recorder import NONE, Code, Instruction, Outside, Value
 
-_KIND = Kind.NIBBLE_HALF
+_KIND = Kind.NIBBLE_HALF  # SCREEN_KIND of csrc/formats/screen.h
 _STRETCH = 32  # tiles of which the largest output is noted
 _WORTHWHILE = (Kind.SIX_TWO_LEVEL, Kind.BYTE_HALF)  # of these the copy takes half to two thirds
 _MUCH = 1 / 8  # of the tiles, counted by rows: the copy saves what computing a quarter again takes, up to eight rows
